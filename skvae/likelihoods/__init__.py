@@ -1,0 +1,25 @@
+"""p(x|z): from the decoder's raw output to a distribution over whole rows.
+
+A likelihood is a parameter object; its head is the torch module that holds what is
+learned of it. A new one is one subclass of :class:`Likelihood`, one of
+:class:`LikelihoodHead`, and one line in `LIKELIHOODS`.
+"""
+
+from skvae.likelihoods._base import Likelihood, LikelihoodHead
+from skvae.likelihoods._bernoulli import Bernoulli, ContinuousBernoulli
+from skvae.likelihoods._gaussian import Gaussian
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "gaussian": Gaussian,
+    "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
+}
+
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "Gaussian",
+    "Likelihood",
+    "LikelihoodHead",
+]

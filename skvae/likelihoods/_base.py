@@ -1,0 +1,99 @@
+"""What every likelihood shares: its support, its units and its head."""
+
+import warnings
+
+import numpy as np
+from torch import nn
+
+from skvae.components import Component
+from skvae.units import Units
+
+
+class Likelihood(Component):
+    """A family of distributions p(x|z); builds the decoder's head."""
+
+    kind = "likelihood"
+
+    #: The closed interval that holds the data; the message says how to get there.
+    support = (-np.inf, np.inf)
+    remedy = ""
+
+    def head(self, rows, units) -> "LikelihoodHead":
+        """Return the head for training rows (n, n_features) in model units."""
+        raise NotImplementedError
+
+    def units(self, X) -> Units:
+        """Return the model's units for the training data."""
+        return Units.identity(X.shape[1])
+
+    def linear_start(self, rows, latent_dim, units):
+        """Return the closed-form linear-Gaussian model of the rows, or None."""
+        return None
+
+    def check_support(self, X, feature_names=None):
+        """Raise ValueError when training data leave the support.
+
+        The message names the column that is furthest outside and its range.
+        """
+        low, high = self.support
+        lowest, highest = X.min(axis=0), X.max(axis=0)
+        excess = np.maximum(low - lowest, highest - high)
+        worst = int(np.argmax(excess))
+        if excess[worst] > 0:
+            name = f"feature {worst}" if feature_names is None else repr(feature_names[worst])
+            raise ValueError(
+                f"The {type(self).__name__} likelihood needs values in [{low:g}, {high:g}], "
+                f"but {name} of X ranges from {lowest[worst]:.6g} to {highest[worst]:.6g}. "
+                f"{self.remedy}"
+            )
+
+    def clip(self, X):
+        """Return `X` with values outside the support moved to its edge, and warn once.
+
+        A held-out fold scaled by the training fold's minimum and maximum leaves the
+        support slightly; an error there would break every grid search.
+        """
+        low, high = self.support
+        if (low == -np.inf and high == np.inf) or (X.min() >= low and X.max() <= high):
+            return X
+        outside = (X < low) | (X > high)
+        warnings.warn(
+            f"{outside.mean():.2%} of the values of X lie outside [{low:g}, {high:g}], the "
+            f"support of the {type(self).__name__} likelihood, and were clipped to it.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return np.clip(X, low, high)
+
+
+class LikelihoodHead(nn.Module):
+    """Turns raw decoder output into p(x|z); holds the likelihood's own parameters.
+
+    Attributes
+    ----------
+    n_raw : int
+        Raw outputs that the decoder must give per row.
+    start_bias : Tensor of shape (n_raw,)
+        Raw output whose distribution has the mean of the training data.
+    """
+
+    n_raw: int
+
+    #: Whether a noise can be set from held-out residuals (`moments`, `set_noise`).
+    has_noise = False
+
+    def draw(self, p, rng):
+        """Draw rows from `p` with NumPy's generator.
+
+        torch's distributions draw from torch's global generator, which is the
+        caller's.
+        """
+        raise NotImplementedError
+
+    def affine_start(self, solution):
+        """Take over a closed-form noise; return weight and bias of the raw output."""
+        raise NotImplementedError
+
+    def noise_variance(self):
+        """Return the noise variance per feature in model units, or None."""
+        return None

@@ -1,0 +1,165 @@
+"""Closed-form linear-Gaussian models: the start of the training.
+
+Both are the model ``x = W z + noise`` with ``z ~ N(0, I)``, in centred units. Their
+posterior is diagonal once `W` is rotated so that ``W' Psi^-1 W`` is diagonal.
+
+References
+----------
+M. E. Tipping and C. M. Bishop (1999), Probabilistic principal component analysis,
+J. R. Statist. Soc. B 61(3), eqs. (7) and (8).
+D. Barber (2012), Bayesian Reasoning and Machine Learning, algorithm 21.1.
+J. Lucas, G. Tucker, R. Grosse and M. Norouzi (2019), Don't blame the ELBO! A linear VAE
+perspective on posterior collapse, NeurIPS.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+from scipy.sparse.linalg import eigsh
+
+# The smallest noise variance of a feature that varies, in model units: a Heywood case
+# (a factor that explains one feature wholly) would take it to zero, and the
+# likelihood's gradient to infinity.
+MIN_NOISE_VARIANCE = 1e-6
+
+# Below this width LAPACK's dense solver is faster than Lanczos iteration.
+_DENSE_WIDTH = 200
+_MAX_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class LinearGaussian:
+    """A linear-Gaussian latent variable model with its exact posterior.
+
+    Attributes
+    ----------
+    loadings : ndarray of shape (n_features, latent_dim)
+        ``W``, rotated so that the posterior is diagonal.
+    noise_variance : ndarray of shape (n_features,)
+        The diagonal of ``Psi``.
+    projection : ndarray of shape (latent_dim, n_features)
+        The posterior mean is ``projection @ x``.
+    posterior_scale : ndarray of shape (latent_dim,)
+        The posterior standard deviation, the same for every row.
+    """
+
+    loadings: np.ndarray
+    noise_variance: np.ndarray
+    projection: np.ndarray
+    posterior_scale: np.ndarray
+
+    @classmethod
+    def from_loadings(cls, loadings, noise_variance):
+        """Floor the noise, rotate the loadings, and derive the posterior."""
+        noise_variance = np.maximum(noise_variance, MIN_NOISE_VARIANCE)
+        weighted = loadings / noise_variance[:, None]
+        precision, rotation = np.linalg.eigh(loadings.T @ weighted)
+        precision = np.maximum(precision[::-1], 0.0)
+        loadings = loadings @ rotation[:, ::-1]
+        # Eigenvectors are defined up to their sign: fix it, so that two runs agree.
+        largest = np.abs(loadings).argmax(axis=0)
+        signs = np.sign(loadings[largest, np.arange(loadings.shape[1])])
+        loadings = loadings * np.where(signs == 0, 1.0, signs)
+        projection = (loadings / noise_variance[:, None]).T / (1 + precision)[:, None]
+        return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision))
+
+
+def second_moment(X, block=8192):
+    """Return ``X' X / n`` in float64 for centred `X`, without a float64 copy of it."""
+    total = np.zeros((X.shape[1], X.shape[1]))
+    for start in range(0, len(X), block):
+        rows = X[start : start + block].astype(np.float64)
+        total += rows.T @ rows
+    return total / len(X)
+
+
+def factor_analysis(covariance, latent_dim, n_samples):
+    """Maximum-likelihood factor analysis of a covariance matrix.
+
+    The iteration and its stopping rule are those of
+    :class:`sklearn.decomposition.FactorAnalysis`, carried out on the covariance: its
+    cost does not grow with the number of rows.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features)
+        Normalised by the number of rows.
+    latent_dim : int
+    n_samples : int
+        Rows behind the covariance; scikit-learn's tolerance is on their summed
+        log-likelihood.
+
+    Returns
+    -------
+    LinearGaussian
+    """
+    variance = np.diag(covariance).copy()
+    varies = variance > 0
+    if not varies.any():
+        return LinearGaussian.from_loadings(np.zeros((len(variance), latent_dim)), variance)
+    inner = covariance[np.ix_(varies, varies)]
+    noise = np.ones(len(inner))
+    previous = -np.inf
+    # 0.01 nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
+    tol = max(0.01 / n_samples, 1e-6)
+    for _ in range(_MAX_ITERATIONS):
+        root = np.sqrt(noise) + 1e-12
+        scaled = inner / np.outer(root, root)
+        values, vectors = _leading_eigenpairs(scaled, latent_dim)
+        values = np.maximum(values, 1e-12)
+        loadings = vectors * np.sqrt(np.maximum(values - 1, 0)) * root[:, None]
+        unexplained = np.trace(scaled) - values.sum()
+        log_likelihood = -(np.log(values).sum() + unexplained + np.log(noise).sum()) / 2
+        if log_likelihood - previous < tol:
+            break
+        previous = log_likelihood
+        noise = np.maximum(variance[varies] - np.square(loadings).sum(axis=1), 1e-12)
+    full = np.zeros((len(variance), latent_dim))
+    full[np.flatnonzero(varies)[:, None], np.arange(loadings.shape[1])] = loadings
+    full_noise = variance.copy()
+    full_noise[varies] = noise
+    return LinearGaussian.from_loadings(full, full_noise)
+
+
+def probabilistic_pca(covariance, latent_dim, noise_variance=None):
+    """Probabilistic PCA of a covariance matrix (Tipping & Bishop 1999, eqs. 7 and 8).
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features)
+    latent_dim : int
+        At or above ``n_features`` the surplus dimensions carry nothing: one fewer
+        than ``n_features`` already reproduces any covariance.
+    noise_variance : float, default=None
+        A known noise variance; by default its maximum-likelihood value.
+
+    Returns
+    -------
+    LinearGaussian
+    """
+    n_features = len(covariance)
+    rank = min(latent_dim, n_features if noise_variance is not None else n_features - 1)
+    loadings = np.zeros((n_features, latent_dim))
+    trace = np.trace(covariance)
+    values, vectors = np.zeros(0), np.zeros((n_features, 0))
+    if rank > 0:
+        values, vectors = _leading_eigenpairs(covariance, rank)
+    if noise_variance is None:
+        noise_variance = max((trace - values.sum()) / (n_features - rank), MIN_NOISE_VARIANCE)
+    loadings[:, :rank] = vectors * np.sqrt(np.maximum(values - noise_variance, 0))
+    return LinearGaussian.from_loadings(loadings, np.full(n_features, noise_variance))
+
+
+def _leading_eigenpairs(matrix, count):
+    """Return the largest `count` eigenvalues, descending, and their vectors."""
+    width = len(matrix)
+    count = min(count, width)
+    if width <= _DENSE_WIDTH or count > width // 10:
+        values, vectors = eigh(matrix, subset_by_index=(width - count, width - 1))
+    else:
+        # A fixed start vector: ARPACK's own is random.
+        values, vectors = eigsh(matrix, k=count, v0=np.ones(width))
+        order = np.argsort(values)
+        values, vectors = values[order], vectors[:, order]
+    return values[::-1], vectors[:, ::-1]

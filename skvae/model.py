@@ -1,0 +1,115 @@
+"""The torch modules: a body, then a head, is a conditional distribution."""
+
+import copy
+
+import torch
+from torch import nn
+
+from skvae.posteriors import standard_normal_prior
+
+
+class Conditional(nn.Module):
+    """A conditional distribution: a body that computes, a head that interprets.
+
+    Parameters
+    ----------
+    body : Module
+        Maps rows (n, n_in) to raw parameters (n, head.n_raw).
+    head : Module
+        Maps raw parameters to a ``torch.distributions`` object over whole rows.
+    """
+
+    def __init__(self, body, head):
+        super().__init__()
+        self.body = body
+        self.head = head
+
+    def forward(self, x):
+        """Return the distribution given `x`."""
+        return self.head(self.body(x))
+
+
+class VAE(nn.Module):
+    """Encoder q(z|x), decoder p(x|z) and prior p(z) = N(0, I).
+
+    Rows and densities are in model units.
+    """
+
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    @property
+    def latent_dim(self):
+        """Dimensions of the latent space."""
+        return self.encoder.head.latent_dim
+
+    def prior(self, q):
+        """Return p(z) as a companion of the posterior `q`."""
+        return standard_normal_prior(q)
+
+
+def build_vae(network, likelihood, posterior, rows, units, latent_dim, generator):
+    """Build a VAE from its parameter objects, at its random start.
+
+    Parameters
+    ----------
+    network, likelihood, posterior : Component
+    rows : Tensor of shape (n, n_features)
+        Training rows in model units; the output's bias starts at their mean.
+    units : Units
+    latent_dim : int
+    generator : torch.Generator
+        Source of the initial weights.
+
+    Returns
+    -------
+    VAE
+    """
+    encoder_head = posterior.head(latent_dim)
+    decoder_head = likelihood.head(rows, units)
+    encoder = network.encoder(rows.shape[1], encoder_head.n_raw, generator)
+    decoder = network.decoder(latent_dim, decoder_head.n_raw, generator)
+    decoder.start_bias(decoder_head.start_bias)
+    return VAE(Conditional(encoder, encoder_head), Conditional(decoder, decoder_head))
+
+
+@torch.no_grad()
+def start_affine(vae, solution):
+    """Set a VAE to a closed-form linear-Gaussian model, where its bodies can hold it."""
+    parts = (vae.encoder, vae.decoder)
+    if solution is None or not all(part.body.can_start_affine for part in parts):
+        return
+    for part in parts:
+        part.body.start_affine(*part.head.affine_start(solution))
+
+
+class Fitted:
+    """A trained module in each precision it is asked for.
+
+    Training is in float32. A float64 copy is made at the first request, so that float64
+    rows are computed in float64; it is left out of pickles.
+    """
+
+    def __init__(self, module):
+        self.module = module.eval().requires_grad_(False)
+        self._float64 = None
+
+    def __call__(self, dtype):
+        """Return the module in `dtype`, float32 or float64."""
+        if dtype == torch.float32:
+            return self.module
+        if self._float64 is None:
+            self._float64 = copy.deepcopy(self.module).double()
+        return self._float64
+
+    def trainable_copy(self):
+        """Return an independent float32 copy that can be trained further."""
+        return copy.deepcopy(self.module).train().requires_grad_(True)
+
+    def __getstate__(self):
+        # Tensors of a device would not load where that device is missing.
+        on_cpu = all(p.device.type == "cpu" for p in self.module.parameters())
+        module = self.module if on_cpu else copy.deepcopy(self.module).cpu()
+        return {"module": module, "_float64": None}

@@ -1,0 +1,86 @@
+"""q(z|x): from the encoder's raw output to a distribution over latent codes."""
+
+import math
+
+import torch
+from torch import nn
+from torch.distributions import Independent, Normal, kl_divergence
+
+from skvae.components import Component
+
+# A row far outside the training data must not overflow: exp(-15) to exp(5) is wider
+# than any posterior under a standard normal prior.
+_LOG_SCALE_RANGE = (-15.0, 5.0)
+
+
+class Posterior(Component):
+    """A family of approximate posteriors; builds the encoder's head."""
+
+    kind = "posterior"
+
+    def head(self, latent_dim: int) -> nn.Module:
+        """Return the module that turns raw encoder output into a distribution."""
+        raise NotImplementedError
+
+
+class Diagonal(Posterior):
+    """Gaussian posterior with one standard deviation per latent dimension.
+
+    Examples
+    --------
+    >>> from skvae.posteriors import Diagonal
+    >>> Diagonal().head(latent_dim=2).n_raw
+    4
+    """
+
+    def head(self, latent_dim):
+        """Return a :class:`DiagonalHead`."""
+        return DiagonalHead(latent_dim)
+
+
+class DiagonalHead(nn.Module):
+    """Raw output (mean, log-scale) to ``Normal(mean, exp(log-scale))``."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.n_raw = 2 * latent_dim
+
+    def forward(self, raw):
+        """Return q(z|x) with batch shape (n,) and event shape (latent_dim,)."""
+        mean, log_scale = raw.split(self.latent_dim, dim=-1)
+        scale = log_scale.clamp(*_LOG_SCALE_RANGE).exp()
+        return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+
+    @staticmethod
+    def reparameterize(q, eps):
+        """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
+        return q.mean + q.stddev * eps
+
+    def affine_start(self, solution):
+        """Return weight and bias of the raw output of a closed-form posterior."""
+        weight = torch.zeros(self.n_raw, solution.projection.shape[1])
+        weight[: self.latent_dim] = torch.as_tensor(solution.projection)
+        bias = torch.zeros(self.n_raw)
+        bias[self.latent_dim :] = torch.as_tensor(solution.posterior_scale).log()
+        return weight, bias
+
+
+def standard_normal_prior(q):
+    """Return the prior N(0, I) on the device and in the dtype of `q`."""
+    zero = torch.zeros((), dtype=q.mean.dtype, device=q.mean.device).expand(q.event_shape)
+    return Independent(Normal(zero, zero + 1, validate_args=False), 1, validate_args=False)
+
+
+def standard_normal_log_prob(z):
+    """Log-density of N(0, I) at `z`, summed over the last axis."""
+    return -0.5 * (z.square().sum(-1) + z.shape[-1] * math.log(2 * math.pi))
+
+
+def marginal_kl(q):
+    """KL of each latent dimension's marginal from N(0, 1), shape (n, latent_dim)."""
+    prior = Normal(torch.zeros_like(q.mean), torch.ones_like(q.mean), validate_args=False)
+    return kl_divergence(Normal(q.mean, q.stddev, validate_args=False), prior)
+
+
+POSTERIORS: dict[str, type[Posterior]] = {"diagonal": Diagonal}
