@@ -291,13 +291,11 @@ def held_out_draws(recipe, n_rows, latent_dim):
 @torch.no_grad()
 def evaluate(module, objective, rows, eps):
     """Return the mean terms of the objective on held-out rows, a list of floats."""
-    module.eval()
     totals = torch.zeros(len(_TERMS), device=rows.device)
     for start in range(0, len(rows), _EVALUATION_ROWS):
         part = slice(start, start + _EVALUATION_ROWS)
         value, reconstruction, kl = objective(module, rows[part], eps[:, part])
         totals += torch.stack([-value.sum(), reconstruction.sum(), kl.sum()])
-    module.train()
     return (totals / len(rows)).tolist()
 
 
