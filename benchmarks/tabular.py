@@ -59,7 +59,6 @@ def error(model, test):
     return np.mean((model.inverse_transform(model.transform(test)) - test) ** 2)
 
 
-
 def run(X, y, k, seed, max_iter):
     warnings.simplefilter("ignore", ConvergenceWarning)
     rows = np.arange(len(X))
@@ -90,7 +89,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", help="part of a table's name")
     parser.add_argument("--n-jobs", type=int, default=2)
-    parser.add_argument("--max-iter", type=lambda s: s if s == "auto" else int(s), default="auto")
+    parser.add_argument(
+        "--max-iter", type=lambda s: s if s == "auto" else int(s), default="auto"
+    )
     args = parser.parse_args()
     cases = [
         (name, X, y, k)

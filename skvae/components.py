@@ -38,8 +38,8 @@ def resolve(value: Any, registry: dict[str, type[Component]]) -> Component:
     TypeError
         If `value` is neither a name nor such a component.
     """
-    base = next(iter(registry.values())).__mro__
-    base_class = next(cls for cls in base if Component in cls.__bases__)
+    ancestors = next(iter(registry.values())).__mro__
+    base_class: Any = next(cls for cls in ancestors if Component in cls.__bases__)
     if isinstance(value, str):
         if value not in registry:
             raise ValueError(

@@ -3,6 +3,7 @@
 A body maps flat rows to flat rows, ``(n, n_in) -> (n, n_out)``.
 """
 
+from itertools import pairwise
 from numbers import Integral
 
 import torch
@@ -76,7 +77,8 @@ default="relu"
         super().check()
         if any(not isinstance(s, Integral) or s < 1 for s in self._sizes()):
             raise ValueError(
-                f"hidden_layer_sizes must be positive integers, got {self.hidden_layer_sizes!r}."
+                "hidden_layer_sizes must be positive integers, "
+                f"got {self.hidden_layer_sizes!r}."
             )
 
     def encoder(self, n_features, n_raw, generator):
@@ -103,7 +105,7 @@ class MLPBody(nn.Module):
     def __init__(self, sizes, activation, linear_map, generator):
         super().__init__()
         self.hidden = nn.Sequential()
-        for n_in, n_out in zip(sizes[:-2], sizes[1:-1], strict=True):
+        for n_in, n_out in pairwise(sizes[:-1]):
             self.hidden.append(_he_linear(n_in, n_out, generator))
             self.hidden.append(activation())
         self.output = _he_linear(sizes[-2], sizes[-1], generator)

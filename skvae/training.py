@@ -3,8 +3,12 @@
 import copy
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import OneCycleLR
+
+# Below this number of rows a tenth of them is too noisy a judge of the training.
+FEW_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,37 @@ class Plan:
     weight_decay: float
     one_cycle: bool = True
 
+    @classmethod
+    def for_rows(cls, n_rows, batch_size, max_iter, learning_rate, weight_decay):
+        """Fill in "auto": a number of steps suits, whatever the number of rows."""
+        few = n_rows < FEW_ROWS
+        size = (64 if few else 128) if batch_size == "auto" else batch_size
+        size = min(size, n_rows)
+        epochs = max_iter
+        if epochs == "auto":
+            steps = 800 if few else 6000
+            epochs = int(np.clip(steps // -(-n_rows // size), 10, 200))
+        return cls(epochs, size, learning_rate, weight_decay)
+
+
+def resolve_device(device):
+    """Return the torch device for a name; refuse one that is not there."""
+    name = str(device)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (number.isdigit() or number == ""):
+        raise ValueError(
+            f"Unknown device {name!r}. Use 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
+        )
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={name!r} was asked for, but torch finds "
+            f"{torch.cuda.device_count()} CUDA devices. Use device='auto' or 'cpu', or "
+            "install a CUDA build of torch."
+        )
+    return torch.device(name)
+
 
 def make_optimizer(module, plan):
     """Return AdamW; biases and other vectors are not decayed."""
@@ -40,8 +75,8 @@ def make_optimizer(module, plan):
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
-def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=None, after_epoch):
-    """Train a module in place.
+def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=None):
+    """Train a module in place, an epoch at each step of the iteration.
 
     Parameters
     ----------
@@ -58,8 +93,11 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
         The rows to train on, all by default.
     optimizer : Optimizer, default=None
         One that continues, for a training in several calls.
-    after_epoch : callable
-        Called with the epoch's mean terms, a list of floats; returns True to stop.
+
+    Yields
+    ------
+    list of float
+        The epoch's mean terms. Ending the iteration ends the training.
     """
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
@@ -73,8 +111,8 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
             pct_start=0.2,
             cycle_momentum=False,
         )
-    module.train()
     for _ in range(plan.epochs):
+        module.train()
         order = indices[torch.randperm(n_rows, generator=generator)].to(rows.device)
         totals = None
         for batch in order.split(size):
@@ -87,8 +125,7 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
             share = terms.detach() * (len(batch) / n_rows)
             totals = share if totals is None else totals + share
         # The one number per epoch that leaves the device.
-        if after_epoch(totals.tolist()):
-            return
+        yield totals.tolist()
 
 
 class BestState:

@@ -110,7 +110,7 @@ class VAETransformer(LatentTransformer):
 
         def bound(x):
             module = self._fitted(x.dtype)
-            draws = torch.as_tensor(eps, dtype=x.dtype, device=x.device)[:, None]
+            draws = eps.to(x)[:, None]
             return importance_weighted(module, self._enter(x), draws, n_samples)
 
         scores = self._by_blocks(bound, X, width=n_draws * self.n_features_in_)
@@ -150,7 +150,7 @@ class VAETransformer(LatentTransformer):
         eps = _normal_draws(_N_DRAWS, self._n_features_out)
 
         def bound(x):
-            draws = torch.as_tensor(eps, dtype=x.dtype, device=x.device)[:, None]
+            draws = eps.to(x)[:, None]
             return torch.stack(elbo(self._fitted(x.dtype), self._enter(x), draws), dim=1)
 
         parts = self._by_blocks(bound, X, width=_N_DRAWS * self.n_features_in_)
@@ -248,5 +248,4 @@ def _normal_draws(n_draws, latent_dim):
     # Sobol sequences are balanced at powers of two, and scipy warns elsewhere.
     engine = qmc.MultivariateNormalQMC(np.zeros(latent_dim), rng=np.random.default_rng(0))
     draws = engine.random(1 << (n_draws - 1).bit_length())[:n_draws]
-    draws.setflags(write=False)
-    return draws
+    return torch.from_numpy(draws)

@@ -56,7 +56,7 @@ class Likelihood(Component):
         low, high = self.support
         if (low == -np.inf and high == np.inf) or (X.min() >= low and X.max() <= high):
             return X
-        outside = (X < low) | (X > high)
+        outside = ~((low <= X) & (high >= X))
         warnings.warn(
             f"{outside.mean():.2%} of the values of X lie outside [{low:g}, {high:g}], the "
             f"support of the {type(self).__name__} likelihood, and were clipped to it.",

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions import Independent
-from torch.nn import functional as F
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skvae.likelihoods._base import Likelihood, LikelihoodHead
 
@@ -121,7 +121,7 @@ class StableContinuousBernoulli(TorchContinuousBernoulli):
 
     def log_prob(self, value):
         """Log-density: minus the cross-entropy, plus the log-constant."""
-        cross_entropy = F.binary_cross_entropy_with_logits(
+        cross_entropy = binary_cross_entropy_with_logits(
             self.logits.expand(torch.broadcast_shapes(self.logits.shape, value.shape)),
             value.expand(torch.broadcast_shapes(self.logits.shape, value.shape)),
             reduction="none",

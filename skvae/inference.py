@@ -1,0 +1,41 @@
+"""Apply a model to rows, whatever their number and memory layout."""
+
+import numpy as np
+import torch
+
+# Elements of the widest layer that one block may hold.
+BLOCK_ELEMENTS = 2**22
+
+
+def by_blocks(function, rows, width, device):
+    """Apply a function of a tensor to blocks of rows, in their dtype.
+
+    Memory stays bounded whatever the number of rows.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a tensor (n, n_columns) to a tensor whose first axis is n.
+    rows : ndarray of shape (n_rows, n_columns)
+    width : int
+        Elements per row of the widest intermediate result.
+    device : str or torch.device
+
+    Returns
+    -------
+    ndarray
+        The results, concatenated.
+    """
+    block = max(1, BLOCK_ELEMENTS // max(width, 1))
+    with torch.inference_mode():
+        parts = [
+            function(_tensor(rows[start : start + block], device)).cpu().numpy()
+            for start in range(0, len(rows), block)
+        ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _tensor(rows, device):
+    # torch warns of arrays that it could write to, but must not.
+    writeable = rows if rows.flags.writeable else rows.copy()
+    return torch.from_numpy(np.ascontiguousarray(writeable)).to(device)

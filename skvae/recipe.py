@@ -1,0 +1,153 @@
+"""What is trained, how its epochs go by, and how held-out rows judge it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from skvae.training import Plan, train
+
+# Draws per held-out row: many for few rows, whose mean would be noisy.
+_HELD_OUT_DRAWS = 1000
+_MAX_DRAWS = 16
+_EVALUATION_ROWS = 4096
+_TERMS = ("loss", "reconstruction", "kl")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and on what.
+
+    Parameters
+    ----------
+    start : callable
+        Maps training rows and a seed to a module at its start.
+    objective : callable
+        ``(module, x, eps) -> Bound``.
+    n_samples : int
+        Monte-Carlo draws per row and step.
+    plan : Plan
+    rows : Tensor of shape (n, n_features)
+        In model units.
+    seed : int
+    report : callable
+        Called after each epoch with the history so far.
+    """
+
+    start: Callable
+    objective: Callable
+    n_samples: int
+    plan: Plan
+    rows: torch.Tensor
+    seed: int
+    report: Callable = lambda history: None
+
+    def generator(self, stream):
+        """Return a generator on the CPU for one of the recipe's random streams."""
+        return torch.Generator().manual_seed(self.seed + stream)
+
+    def loss_terms(self, module, stream):
+        """Return the training loss as :func:`skvae.training.train` expects it."""
+        device, latent_dim = self.rows.device, module.latent_dim
+        generator = torch.Generator(device).manual_seed(self.seed + stream)
+
+        def terms(x):
+            eps = torch.randn(
+                self.n_samples, len(x), latent_dim, generator=generator, device=device
+            )
+            bound = self.objective(module, x, eps)
+            means = [part.mean() for part in bound]
+            return torch.stack([-means[0], means[1], means[2]])
+
+        return terms
+
+
+@dataclass
+class Outcome:
+    """A trained module and how it came about.
+
+    Attributes
+    ----------
+    module : Module
+    history : dict of str to list of float
+        ``loss``, ``reconstruction``, ``kl`` per epoch, and with held-out rows the same
+        with the prefix ``validation_``; in model units.
+    best_score : float or None
+        Held-out bound of the state that was kept.
+    stopped_early : bool
+        Whether training ended before its planned epochs.
+    """
+
+    module: torch.nn.Module
+    history: dict = field(default_factory=lambda: {name: [] for name in _TERMS})
+    best_score: float | None = None
+    stopped_early: bool = False
+
+    @property
+    def converged(self):
+        """Whether the last tenth of the epochs gave little of the whole improvement."""
+        loss = self.history["loss"]
+        if self.stopped_early or not loss:
+            return True
+        tail = max(1, len(loss) // 10)
+        if len(loss) <= tail:
+            return False
+        return loss[-tail - 1] - loss[-1] <= 0.05 * (loss[0] - loss[-1])
+
+    def history_in_data_units(self, log_jacobian):
+        """Return the history as arrays, its densities in the units of the data.
+
+        `log_jacobian` is in nats per row.
+        """
+        shift = {"loss": -log_jacobian, "reconstruction": log_jacobian, "kl": 0.0}
+        return {
+            name: np.asarray(values) + shift[name.removeprefix("validation_")]
+            for name, values in self.history.items()
+        }
+
+
+def record(history, terms, prefix=""):
+    """Append one epoch's terms to a history."""
+    for name, value in zip(_TERMS, terms, strict=True):
+        history.setdefault(prefix + name, []).append(float(value))
+
+
+def run_epochs(recipe, outcome, indices=None, optimizer=None):
+    """Train the outcome's module, recording its history; iterate over the epochs."""
+    epochs = train(
+        outcome.module,
+        recipe.loss_terms(outcome.module, stream=2),
+        recipe.rows,
+        recipe.plan,
+        recipe.generator(3),
+        indices=indices,
+        optimizer=optimizer,
+    )
+    for terms in epochs:
+        record(outcome.history, terms)
+        yield
+
+
+def held_out_draws(recipe, n_rows, latent_dim):
+    """Return fixed standard normal draws, so that epochs are compared on the same."""
+    n_draws = int(np.clip(_HELD_OUT_DRAWS // n_rows, 1, _MAX_DRAWS))
+    eps = torch.randn(n_draws, n_rows, latent_dim, generator=recipe.generator(1))
+    return eps.to(recipe.rows.device)
+
+
+@torch.no_grad()
+def held_out_terms(module, objective, rows, eps):
+    """Return the terms of the objective for each held-out row, (n, 3)."""
+    module.eval()
+    parts = []
+    for start in range(0, len(rows), _EVALUATION_ROWS):
+        part = slice(start, start + _EVALUATION_ROWS)
+        value, reconstruction, kl = objective(module, rows[part], eps[:, part])
+        parts.append(torch.stack([-value, reconstruction, kl], dim=1))
+    return torch.cat(parts)
+
+
+def mean_terms(module, objective, rows, eps):
+    """Return the mean terms of the objective on held-out rows, a list of floats."""
+    return held_out_terms(module, objective, rows, eps).mean(0).tolist()

@@ -1,0 +1,153 @@
+"""The training half of an estimator: from parameters and rows to fitted attributes."""
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skvae.components import resolve
+from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode
+from skvae.model import Fitted
+from skvae.recipe import Recipe
+from skvae.training import Plan, make_optimizer, on_cpu, resolve_device
+
+
+class TrainableMixin:
+    """Trains what a subclass describes. The rows that come here are validated.
+
+    A subclass names its components in `_registries` and gives `_objective` and
+    `_start`.
+    """
+
+    # Parameters that hold a component, with the names that stand for one.
+    _registries: dict = {}
+
+    def _objective(self):
+        """Return the objective, ``(module, x, eps) -> Bound``."""
+        raise NotImplementedError
+
+    def _start(self, components, units):
+        """Return the recipe's start, ``(rows, seed) -> module``."""
+        raise NotImplementedError
+
+    @contextmanager
+    def _all_or_nothing(self):
+        """Put every attribute back when the body fails: an earlier fit stays usable."""
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _components(self):
+        return {
+            name: resolve(getattr(self, name), reg) for name, reg in self._registries.items()
+        }
+
+    def _prepare(self, X, continues, growing=False):
+        """Return what a training needs; everything that can be refused is refused here."""
+        device = resolve_device(self.device)
+        components = self._components()
+        likelihood = self._likelihood if continues else components["likelihood"]
+        likelihood.check_support(X, getattr(self, "feature_names_in_", None))
+        units = self._units if continues else likelihood.units(X)
+        if growing and not continues:
+            units = units.provisional()
+        rows = torch.from_numpy(np.require(units.enter(X, np.float32), requirements=["C", "W"]))
+        rows = rows.to(device)
+        # Not check_random_state(None): that would draw from NumPy's global generator.
+        rng = self.random_state
+        if rng is None or isinstance(rng, Integral):
+            rng = np.random.RandomState(rng)
+        recipe = Recipe(
+            start=self._start(components, units),
+            objective=self._objective(),
+            n_samples=self.n_samples,
+            plan=Plan.for_rows(
+                len(X),
+                self.batch_size,
+                self.max_iter,
+                self.learning_rate_init,
+                self.weight_decay,
+            ),
+            rows=rows,
+            seed=int(rng.randint(2**31 - 1)),
+        )
+        if self.verbose:
+            recipe = replace(recipe, report=epoch_printer(units.log_jacobian))
+        return recipe, likelihood, units
+
+    def _fit(self, X, X_val, continues):
+        recipe, likelihood, units = self._prepare(X, continues)
+        rows_val = None
+        if X_val is not None:
+            likelihood.check_support(X_val, getattr(self, "feature_names_in_", None))
+            rows_val = torch.as_tensor(units.enter(X_val, np.float32)).to(recipe.rows.device)
+        module = self._fitted.trainable_copy().to(recipe.rows.device) if continues else None
+        stopping = Stopping(
+            self.early_stopping, self.validation_fraction, self.n_iter_no_change, self.tol
+        )
+        outcome = fit_in_mode(recipe, stopping, rows_val, module)
+        if recipe.plan.epochs > 0 and not outcome.converged:
+            warnings.warn(
+                f"{type(self).__name__} did {recipe.plan.epochs} epochs and the loss was still "
+                "falling: training has not converged. Raise max_iter.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        self._store(recipe, likelihood, units, outcome, extend=continues)
+
+    def _partial_fit(self, X, first):
+        recipe, likelihood, units = self._prepare(X, continues=not first, growing=True)
+        plan = replace(
+            recipe.plan,
+            epochs=1,
+            learning_rate=self.learning_rate_init / 3,
+            one_cycle=False,
+        )
+        recipe = replace(recipe, plan=plan)
+        if first:
+            module = recipe.start(recipe.rows, recipe.seed)
+        else:
+            module = self._fitted.trainable_copy().to(recipe.rows.device)
+        optimizer = make_optimizer(module, plan)
+        if getattr(self, "_optimizer_state", None) is not None:
+            optimizer.load_state_dict(self._optimizer_state)
+        outcome = fit_all(recipe, module, optimizer)
+        self._store(recipe, likelihood, units, outcome, extend=not first)
+        self._optimizer_state = on_cpu(optimizer.state_dict())
+
+    def _store(self, recipe, likelihood, units, outcome, extend):
+        """Set the fitted attributes, after everything that can fail."""
+        shift = units.log_jacobian
+        history = outcome.history_in_data_units(shift)
+        if extend:
+            history = {
+                name: np.concatenate([self.history_.get(name, []), values])
+                for name, values in history.items()
+            }
+        self._likelihood, self._units = likelihood, units
+        self._fitted = Fitted(outcome.module)
+        self._optimizer_state = None
+        self.device_ = str(recipe.rows.device)
+        self.history_ = history
+        self.n_iter_ = len(history["loss"])
+        self.loss_curve_ = history["loss"].tolist()
+        self.validation_scores_ = (-history.get("validation_loss", np.zeros(0))).tolist()
+        best = outcome.best_score
+        self.best_validation_score_ = None if best is None else best + shift
+        noise = outcome.module.decoder.head.noise_variance()
+        if noise is not None:
+            self.noise_variance_ = noise * units.scale**2
+        else:
+            vars(self).pop("noise_variance_", None)
+        self._store_more(recipe, outcome)
+
+    def _store_more(self, recipe, outcome):
+        """Set fitted attributes that only one estimator has."""
