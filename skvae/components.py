@@ -16,6 +16,8 @@ class Component(BaseEstimator):
     #: What the estimator calls this parameter; used in error messages.
     kind = "component"
 
+    _parameter_constraints: dict = {}
+
     def check(self) -> None:
         """Raise ValueError or TypeError when a hyper-parameter is out of range."""
         self._validate_params()

@@ -1,6 +1,5 @@
 """Choose the number of epochs by cross-validation."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -8,29 +7,37 @@ import torch
 from sklearn.model_selection import KFold
 
 from skvae.recipe import Outcome, held_out_draws, held_out_terms, record, run_epochs
-from skvae.training import train
+from skvae.training import few_threads, train
 
-_STANDARD_ERRORS = float(os.environ.get("SE", "1"))
+# How far the features' noises may be drawn to their common mean: wholly with so few rows
+# that they tell nothing of each, and with more of them in proportion less.
+_SHARES = np.linspace(0, 1, 5)
+_ROWS_DRAWN_WHOLLY = 15
 
 
 def fit_cross_validated(recipe, n_splits):
     """Choose the epochs by cross-validation, then train on all rows.
 
     With few rows a single hold-out is too noisy a judge, and costs rows. Each fold is
-    trained from its own start for all planned epochs. The number of epochs is the
-    smallest within one standard error of the best (Breiman et al. 1984, section 3.4.3).
-    The noise of a likelihood that learns one is then set from the held-out residuals:
-    on the training rows it is estimated too small.
+    trained from its own start, and the number of epochs is the best for all held-out
+    rows together. The noise of a likelihood that learns one is
+    then set from the held-out residuals: on the training rows it is estimated too small.
     """
     splitter = KFold(n_splits, shuffle=True, random_state=recipe.seed)
     folds = [Fold(recipe, *split, k) for k, split in enumerate(splitter.split(recipe.rows))]
     checks = [check_folds(folds)]
-    checks += [check_folds(folds) for _ in zip(*(fold.epochs for fold in folds), strict=True)]
-    epochs = first_good_epoch(torch.stack([check.terms[:, 0] for check in checks]).numpy())
+    epochs = 0
+    for done, _ in enumerate(zip(*(fold.epochs for fold in folds), strict=True), start=1):
+        checks.append(check_folds(folds))
+        if checks[done].loss < checks[epochs].loss:
+            epochs = done
+        # The closed-form start is disturbed at first, and gains when the rate falls.
+        if done > 0.6 * recipe.plan.epochs and done - epochs > 0.3 * recipe.plan.epochs:
+            break
 
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed))
     outcome.stopped_early = epochs < recipe.plan.epochs
-    outcome.best_score = -float(checks[epochs].terms[:, 0].mean())
+    outcome.best_score = -checks[epochs].loss
     if epochs > 0:
         for done, _ in enumerate(run_epochs(recipe, outcome), start=1):
             record(outcome.history, checks[done].terms.mean(0), "validation_")
@@ -42,21 +49,33 @@ def fit_cross_validated(recipe, n_splits):
     return outcome
 
 
-def first_good_epoch(losses):
-    """Return the first epoch whose loss is within one standard error of the best.
+def held_out_noise(head, residuals):
+    """Return the noise that held-out rows show, drawn together where that helps.
+
+    With few rows one noise per feature is a rough estimate, and one for all may serve
+    better. How far they are drawn together is judged on each fold under the residuals of
+    the others.
 
     Parameters
     ----------
-    losses : ndarray of shape (n_epochs, n_rows)
-        Lower is better.
+    head : LikelihoodHead
+    residuals : list of Tensor of shape (n_fold_rows, n_features)
+        Squared, in model units.
 
     Returns
     -------
-    int
+    Tensor of shape (n_features,)
     """
-    excess = losses - losses[losses.mean(axis=1).argmin()]
-    error = excess.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
-    return int(np.argmax(excess.mean(axis=1) <= _STANDARD_ERRORS * error))
+    sums = torch.stack([part.sum(0) for part in residuals])
+    sizes = torch.tensor([float(len(part)) for part in residuals]).to(sums)
+    others = (sums.sum(0) - sums) / (sizes.sum() - sizes)[:, None]
+    means = sums / sizes[:, None]
+
+    def score(share):
+        return float((sizes * head.expected_log_prob(means, head.shrink(others, share))).sum())
+
+    shares = _SHARES * min(1.0, _ROWS_DRAWN_WHOLLY / float(sizes.sum()))
+    return head.shrink(sums.sum(0) / sizes.sum(), max(shares, key=score))
 
 
 class Fold:
@@ -87,10 +106,15 @@ class Fold:
 
 
 class Check(NamedTuple):
-    """Terms of each held-out row (n, 3) and the noise they were judged under."""
+    """Terms of each held-out row, (n, 3), and the noise per feature they are judged under."""
 
     terms: torch.Tensor
     noise: torch.Tensor | None
+
+    @property
+    def loss(self):
+        """Mean over the rows, in nats."""
+        return float(self.terms[:, 0].mean())
 
 
 @torch.no_grad()
@@ -102,14 +126,17 @@ def check_folds(folds):
     head = folds[0].module.decoder.head
     if not head.has_noise:
         return Check(terms, None)
-    residuals = torch.cat([_squared_residuals(f) for f in folds])
-    noise = residuals.mean(0)
-    gain = head.expected_log_prob(residuals, noise).cpu() - terms[:, 1]
-    terms += torch.stack([-gain, gain, torch.zeros_like(gain)], dim=1)
+    parts = [_squared_residuals(fold).double().cpu() for fold in folds]
+    rows = torch.cat(parts)
+    noise = held_out_noise(head, parts)
+    reconstruction = head.expected_log_prob(rows, noise)
+    kl = terms[:, 2]
+    terms = torch.stack([kl - reconstruction, reconstruction, kl], dim=1)
     return Check(terms, noise)
 
 
 def _squared_residuals(fold):
     encoder, decoder = fold.module.encoder, fold.module.decoder
-    z = encoder.head.reparameterize(encoder(fold.held_out), fold.eps)
-    return decoder.head.moments(decoder(z), fold.held_out).mean(0)
+    with few_threads(fold.held_out.numel()):
+        z = encoder.head.reparameterize(encoder(fold.held_out), fold.eps)
+        return decoder.head.moments(decoder(z), fold.held_out).mean(0)

@@ -4,6 +4,7 @@ The functions take a `Recipe`, which knows how to start a model and what its obj
 is, and return an `Outcome`.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -83,10 +84,22 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None):
 
 
 def fit_all(recipe, module=None, optimizer=None):
-    """Train on all rows for all planned epochs, from `module` where one is given."""
+    """Train on all rows for all planned epochs, from `module` where one is given.
+
+    Raises
+    ------
+    ValueError
+        If the training diverged.
+    """
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed) if module is None else module)
     for _ in run_epochs(recipe, outcome, optimizer=optimizer):
         recipe.report(outcome.history)
+    loss = outcome.history["loss"]
+    if loss and not math.isfinite(loss[-1]):
+        raise ValueError(
+            f"Training diverged: the loss of the last epoch is {loss[-1]}. Lower "
+            "learning_rate_init, or keep the best state with early_stopping=True."
+        )
     return outcome
 
 

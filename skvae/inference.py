@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from skvae.training import few_threads
+
 # Elements of the widest layer that one block may hold.
 BLOCK_ELEMENTS = 2**22
 
@@ -27,7 +29,7 @@ def by_blocks(function, rows, width, device):
         The results, concatenated.
     """
     block = max(1, BLOCK_ELEMENTS // max(width, 1))
-    with torch.inference_mode():
+    with torch.inference_mode(), few_threads(min(block, len(rows)) * width):
         parts = [
             function(_tensor(rows[start : start + block], device)).cpu().numpy()
             for start in range(0, len(rows), block)

@@ -100,13 +100,16 @@ def factor_analysis(covariance, latent_dim, n_samples):
         return LinearGaussian.from_loadings(np.zeros((len(variance), latent_dim)), variance)
     inner = covariance[np.ix_(varies, varies)]
     noise = np.ones(len(inner))
+    # One factor fewer than features already reproduces any covariance; scikit-learn's
+    # likelihood counts a surplus eigenvalue below 1 wrongly, and stops too early.
+    rank = max(1, min(latent_dim, len(inner) - 1))
     previous = -np.inf
     # 0.01 nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
     tol = max(0.01 / n_samples, 1e-6)
     for _ in range(_MAX_ITERATIONS):
         root = np.sqrt(noise) + 1e-12
         scaled = inner / np.outer(root, root)
-        values, vectors = _leading_eigenpairs(scaled, latent_dim)
+        values, vectors = _leading_eigenpairs(scaled, rank)
         values = np.maximum(values, 1e-12)
         loadings = vectors * np.sqrt(np.maximum(values - 1, 0)) * root[:, None]
         unexplained = np.trace(scaled) - values.sum()
@@ -155,11 +158,15 @@ def _leading_eigenpairs(matrix, count):
     """Return the largest `count` eigenvalues, descending, and their vectors."""
     width = len(matrix)
     count = min(count, width)
+    if not matrix.any():
+        return np.zeros(count), np.eye(width)[:, :count]
     if width <= _DENSE_WIDTH or count > width // 10:
         values, vectors = eigh(matrix, subset_by_index=(width - count, width - 1))
     else:
-        # A fixed start vector: ARPACK's own is random.
-        values, vectors = eigsh(matrix, k=count, v0=np.ones(width))
+        # Lanczos iteration starts from a random vector, and from another one when the
+        # space that it spans is used up: both are seeded.
+        rng = np.random.default_rng(0)
+        values, vectors = eigsh(matrix, k=count, v0=rng.standard_normal(width), rng=rng)
         order = np.argsort(values)
         values, vectors = values[order], vectors[:, order]
     return values[::-1], vectors[:, ::-1]

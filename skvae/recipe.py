@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from skvae.training import Plan, train
+from skvae.training import Plan, few_threads, train
 
 # Draws per held-out row: many for few rows, whose mean would be noisy.
 _HELD_OUT_DRAWS = 1000
@@ -141,10 +141,11 @@ def held_out_terms(module, objective, rows, eps):
     """Return the terms of the objective for each held-out row, (n, 3)."""
     module.eval()
     parts = []
-    for start in range(0, len(rows), _EVALUATION_ROWS):
-        part = slice(start, start + _EVALUATION_ROWS)
-        value, reconstruction, kl = objective(module, rows[part], eps[:, part])
-        parts.append(torch.stack([-value, reconstruction, kl], dim=1))
+    with few_threads(rows.numel()):
+        for start in range(0, len(rows), _EVALUATION_ROWS):
+            part = slice(start, start + _EVALUATION_ROWS)
+            value, reconstruction, kl = objective(module, rows[part], eps[:, part])
+            parts.append(torch.stack([-value, reconstruction, kl], dim=1))
     return torch.cat(parts)
 
 

@@ -1,6 +1,8 @@
 """The training loop. It knows modules, rows and losses, and nothing of VAEs."""
 
 import copy
+import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +11,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 # Below this number of rows a tenth of them is too noisy a judge of the training.
 FEW_ROWS = 1000
+
+# From here on a second thread makes a step faster.
+_SHARED_ELEMENTS = 2**15
+_SHARED_PRODUCTS = 2**24
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Plan:
         epochs = max_iter
         if epochs == "auto":
             steps = 800 if few else 6000
-            epochs = int(np.clip(steps // -(-n_rows // size), 10, 200))
+            epochs = int(np.clip(steps // -(-n_rows // size), 10, 400 if few else 200))
         return cls(epochs, size, learning_rate, weight_decay)
 
 
@@ -51,7 +57,8 @@ def resolve_device(device):
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or not (number.isdigit() or number == ""):
+    numbered = number.isascii() and number.isdigit()
+    if kind not in ("cpu", "cuda") or (":" in name and not numbered):
         raise ValueError(
             f"Unknown device {name!r}. Use 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
         )
@@ -62,6 +69,31 @@ def resolve_device(device):
             "install a CUDA build of torch."
         )
     return torch.device(name)
+
+
+@contextmanager
+def few_threads(n_elements, n_products=0):
+    """Work on one thread while the work is too small to share.
+
+    torch wakes all its threads for products of a few rows: that gains nothing on an
+    idle machine, and on a busy one each waits for the others at every operation.
+
+    Parameters
+    ----------
+    n_elements : int
+        Elements of a batch.
+    n_products : int, default=0
+        Parameters times rows of a batch.
+    """
+    before = torch.get_num_threads()
+    if before == 1 or n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_optimizer(module, plan):
@@ -102,28 +134,32 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
     n_rows, size = len(indices), plan.batch_size
+    n_products = size * sum(p.numel() for p in module.parameters())
     scheduler = None
     if plan.one_cycle and plan.epochs > 0:
+        n_steps = plan.epochs * -(-n_rows // size) + 1
         scheduler = OneCycleLR(
             optimizer,
             max_lr=plan.learning_rate,
-            total_steps=plan.epochs * -(-n_rows // size) + 1,
-            pct_start=0.2,
+            total_steps=n_steps,
+            # A rise of exactly one step is a division by zero in torch.
+            pct_start=max(0.2, 1.5 / n_steps),
             cycle_momentum=False,
         )
     for _ in range(plan.epochs):
         module.train()
         order = indices[torch.randperm(n_rows, generator=generator)].to(rows.device)
         totals = None
-        for batch in order.split(size):
-            terms = loss_terms(rows[batch])
-            optimizer.zero_grad()
-            terms[0].backward()
-            optimizer.step()
-            if scheduler is not None:
-                scheduler.step()
-            share = terms.detach() * (len(batch) / n_rows)
-            totals = share if totals is None else totals + share
+        with few_threads(size * rows.shape[1], n_products):
+            for batch in order.split(size):
+                terms = loss_terms(rows[batch])
+                optimizer.zero_grad()
+                terms[0].backward()
+                optimizer.step()
+                if scheduler is not None:
+                    scheduler.step()
+                share = terms.detach() * (len(batch) / n_rows)
+                totals = share if totals is None else totals + share
         # The one number per epoch that leaves the device.
         yield totals.tolist()
 
@@ -161,7 +197,7 @@ class BestState:
         """
         epoch = self._epochs_seen
         self._epochs_seen += 1
-        if score > self.score or self._state is None:
+        if self._state is None or score > self.score or math.isnan(self.score):
             self.score, self.epoch = score, epoch
             self._state = copy.deepcopy(self.module.state_dict())
         if score > self._reference + self.tol:

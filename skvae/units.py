@@ -38,11 +38,15 @@ class Units:
         With `shared`, one scale serves all features, which keeps an isotropic
         noise isotropic. A constant feature keeps the scale 1.
         """
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             loc = X.mean(axis=0, dtype=np.float64)
+            # The mean of equal values is off by rounding: more than a spike is wide.
+            loc = np.where((X[0] == X).all(axis=0), X[0], loc)
             variance = _variance(X, loc)
-        if not (np.isfinite(loc).all() and np.isfinite(variance).all()):
-            worst = int(np.argmax(~np.isfinite(loc) | ~np.isfinite(variance)))
+            pooled = float(np.mean(variance))
+        finite = np.isfinite(loc) & np.isfinite(variance)
+        if not (finite.all() and np.isfinite(pooled)):
+            worst = int(np.argmin(finite) if not finite.all() else np.argmax(variance))
             raise ValueError(
                 f"The values of feature {worst} of X are too large: their variance "
                 "overflows float64. Rescale it, for example with StandardScaler."
@@ -51,7 +55,6 @@ class Units:
         eps = np.finfo(np.float64).eps
         constant = variance <= len(X) * eps * variance + (len(X) * loc * eps) ** 2
         if shared:
-            pooled = float(np.mean(variance))
             scale = np.full(X.shape[1], np.sqrt(pooled) if not constant.all() else 1.0)
         else:
             scale = np.where(constant, 1.0, np.sqrt(variance))

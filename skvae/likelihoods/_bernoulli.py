@@ -76,7 +76,11 @@ class ContinuousBernoulli(Likelihood):
         # The mean is a monotone function of the logit without a closed inverse.
         logits = torch.linspace(-100, 100, 20001, dtype=torch.float64)
         means = StableContinuousBernoulli(logits=logits, validate_args=False).mean
-        bias = np.interp(_smoothed_mean(rows).cpu().numpy(), means.numpy(), logits.numpy())
+        wanted = _smoothed_mean(rows).cpu().numpy()
+        bias = np.interp(wanted, means.numpy(), logits.numpy())
+        # Beyond the grid the distribution is an exponential one, of mean 1 / |logit|.
+        bias = np.where(wanted < means[0].item(), -1 / wanted, bias)
+        bias = np.where(wanted > means[-1].item(), 1 / (1 - wanted), bias)
         return ContinuousBernoulliHead(torch.as_tensor(bias))
 
 

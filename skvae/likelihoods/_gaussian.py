@@ -170,6 +170,15 @@ class GaussianHead(LikelihoodHead):
         free = (variance - MIN_NOISE_VARIANCE).clamp(min=MIN_NOISE_VARIANCE * 1e-6)
         self.log_scale.copy_(0.5 * free.log())
 
+    def shrink(self, variance, share):
+        """Draw log-variances (..., n_features) by a share towards their mean."""
+        if len(self.log_scale) == 1:
+            return variance
+        log = variance.clamp(min=MIN_NOISE_VARIANCE).log()
+        varies = ~self.constant
+        mean = log[..., varies].mean(-1, keepdim=True) if varies.any() else log
+        return torch.exp(log + share * (mean - log))
+
     def noise_variance(self):
         """Return the noise variance per feature in model units."""
         variance = self._scale().detach().double().square()

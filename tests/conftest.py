@@ -1,0 +1,57 @@
+"""Data and small models that several test files share."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+from skvae import VAETransformer
+
+
+@pytest.fixture(scope="session")
+def iris():
+    return load_iris().data
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Shuffled: the digits come in batches of one writer each."""
+    return np.random.RandomState(0).permutation(load_digits().data)
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Return a factory of estimators that train for three epochs only."""
+
+    def build(**parameters):
+        defaults = {"max_iter": 3, "early_stopping": False, "random_state": 0}
+        return VAETransformer(**defaults | parameters)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def rows(digits):
+    return digits[-200:]
+
+
+@pytest.fixture(scope="session")
+def model(quick, digits):
+    """Return a model trained far enough to be nonlinear; `rows` are held out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return quick(max_iter=15).fit(digits[:1000])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_blas_thread():
+    """Keep NumPy's linear algebra on one thread; torch keeps its own.
+
+    Products this small gain nothing by a second, and on a busy machine wait for it: the
+    factor analyses that the tests compare with are then 50 times slower.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        yield

@@ -1,0 +1,26 @@
+"""What several test files compare."""
+
+import numpy as np
+
+
+def outputs(model, X):
+    """Return everything a user can ask a model, as one dictionary of arrays."""
+    Z = model.transform(X)
+    return {
+        "transform": Z,
+        "inverse_transform": model.inverse_transform(Z),
+        "score_samples": model.score_samples(X),
+        "sample": model.sample(3, random_state=0),
+        "elbo": np.stack(model.elbo(X)),
+        "latent_posterior": np.stack(model.latent_posterior(X)),
+        "float32": model.transform(X.astype(np.float32)),
+        "names": model.get_feature_names_out(),
+        "latent_kl_": model.latent_kl_,
+        **model.history_,
+    }
+
+
+def assert_same(actual, expected):
+    assert set(actual) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(actual[name], values, err_msg=name)

@@ -1,0 +1,227 @@
+"""Bounds on log p(x), against a model whose log p(x) is known."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.model import build_vae, start_affine
+from skvae.networks import MLP
+from skvae.objectives import OBJECTIVES, elbo, importance_weighted
+from skvae.posteriors import POSTERIORS
+from skvae.units import Units
+
+N_ROWS, N_FEATURES, LATENT_DIM = 6, 4, 2
+each_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+each_posterior = pytest.mark.parametrize("posterior", POSTERIORS)
+# Five standard errors: with fixed seeds and some dozens of numbers, no chance failure.
+Z = 5.0
+
+
+def randn(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def linear_model(posterior="diagonal", shift=0.0):
+    """Return a linear-Gaussian VAE, rows, and their exact log-likelihood.
+
+    Its posterior is exact, unless its encoder is moved by `shift`.
+    """
+    rows = randn(50, N_FEATURES) @ randn(N_FEATURES, N_FEATURES, seed=1)
+    rows -= rows.mean(0)
+    units, likelihood = Units.identity(N_FEATURES), Gaussian()
+    parts = (MLP(()), likelihood, POSTERIORS[posterior]())
+    vae = build_vae(*parts, rows, units, LATENT_DIM, torch.Generator().manual_seed(0))
+    start_affine(vae, likelihood.linear_start(rows, LATENT_DIM, units))
+    vae.double()
+    with torch.no_grad():
+        vae.encoder.body.output.bias += shift
+        loadings = vae.decoder.body.output.weight.numpy()
+    covariance = loadings @ loadings.T + np.diag(vae.decoder.head.noise_variance())
+    exact = multivariate_normal(np.zeros(N_FEATURES), covariance).logpdf(rows[:N_ROWS])
+    return vae, rows[:N_ROWS], torch.as_tensor(exact)
+
+
+def mean_and_error(values):
+    """Mean over the first axis and its standard error."""
+    return values.mean(0), values.std(0) / math.sqrt(len(values))
+
+
+def single_draw_values(objective, vae, x, n_draws=2000, n_samples=1):
+    """Values of independent evaluations, (n_draws, n_rows)."""
+    # Each copy of a row has its own draws: one call makes all evaluations.
+    copies = x.repeat(n_draws, 1)
+    eps = randn(n_samples, len(copies), LATENT_DIM, seed=3)
+    with torch.no_grad():
+        return objective(vae, copies, eps).value.reshape(n_draws, len(x))
+
+
+@each_objective
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_a_bound_has_three_parts_of_one_number_a_row(objective, n_samples):
+    vae, x, _ = linear_model()
+    bound = objective(vae, x, randn(n_samples, N_ROWS, LATENT_DIM))
+    assert [part.shape for part in bound] == [(N_ROWS,)] * 3
+    torch.testing.assert_close(bound.value, bound.reconstruction - bound.kl)
+
+
+@each_objective
+@each_posterior
+@pytest.mark.parametrize("n_samples", [1, 5])
+def test_with_the_exact_posterior_the_bound_is_the_likelihood(objective, posterior, n_samples):
+    vae, x, exact = linear_model(posterior)
+    mean, error = mean_and_error(single_draw_values(objective, vae, x, n_samples=n_samples))
+    # The closed form is stored in float32: relative errors of 1e-7 in some ten terms.
+    assert ((mean - exact).abs() <= Z * error + 1e-5).all()
+
+
+@each_objective
+@each_posterior
+def test_with_another_posterior_the_bound_lies_below_the_likelihood(objective, posterior):
+    vae, x, exact = linear_model(posterior, shift=0.5)
+    mean, error = mean_and_error(single_draw_values(objective, vae, x))
+    assert (mean + Z * error < exact).all()
+
+
+@each_objective
+def test_rows_do_not_depend_on_each_other(objective):
+    vae, x, _ = linear_model()
+    eps = randn(3, N_ROWS, LATENT_DIM)
+    together = objective(vae, x, eps)
+    alone = objective(vae, x[2:3], eps[:, 2:3])
+    for one, all_rows in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, all_rows[2:3])
+
+
+@each_objective
+def test_one_set_of_draws_serves_all_rows(objective):
+    vae, x, _ = linear_model()
+    eps = randn(3, 1, LATENT_DIM)
+    shared = objective(vae, x, eps)
+    expanded = objective(vae, x, eps.expand(3, N_ROWS, LATENT_DIM))
+    for ours, expected in zip(shared, expanded, strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+@each_objective
+def test_objectives_are_pure(objective):
+    vae, x, _ = linear_model()
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    state, eps = torch.get_rng_state(), randn(3, N_ROWS, LATENT_DIM)
+    rows, draws = x.clone(), eps.clone()
+    first, second = objective(vae, x, eps), objective(vae, x, eps)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(x, rows)
+    assert torch.equal(eps, draws)
+    assert all(torch.equal(before[n], value) for n, value in vae.state_dict().items())
+
+
+@each_objective
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_gradients_reach_encoder_and_decoder(objective, likelihood):
+    # Zeros and ones lie in the support of every likelihood.
+    x = (randn(N_ROWS, N_FEATURES) > 0).float()
+    parts = (MLP((5,)), LIKELIHOODS[likelihood](), POSTERIORS["diagonal"]())
+    units, generator = Units.identity(N_FEATURES), torch.Generator().manual_seed(0)
+    vae = build_vae(*parts, x, units, LATENT_DIM, generator)
+    objective(vae, x, randn(2, N_ROWS, LATENT_DIM).float()).value.mean().backward()
+    for name, parameter in vae.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@each_objective
+def test_the_gradient_is_that_of_the_bound(objective):
+    vae, x, _ = linear_model(shift=0.3)
+    eps, bias = randn(3, N_ROWS, LATENT_DIM), vae.encoder.body.output.bias
+
+    def value():
+        return objective(vae, x, eps).value.mean()
+
+    value().backward()
+    gradient, numeric, step = bias.grad.clone(), torch.zeros_like(bias), 1e-5
+    with torch.no_grad():
+        for i in range(len(bias)):
+            for sign in (1, -1):
+                bias[i] += sign * step
+                numeric[i] += sign * value() / (2 * step)
+                bias[i] -= sign * step
+    # Central differences: error of step^2, and of rounding by 1e-16 / step.
+    torch.testing.assert_close(gradient, numeric, rtol=1e-7, atol=1e-8)
+
+
+# -- importance weighting -------------------------------------------------------------
+
+
+@each_posterior
+@pytest.mark.parametrize("n_samples", [1, 4, 64])
+def test_with_the_exact_posterior_every_importance_bound_is_the_likelihood(
+    posterior, n_samples
+):
+    vae, x, exact = linear_model(posterior)
+    bound = importance_weighted(vae, x, randn(64, N_ROWS, LATENT_DIM), n_samples)
+    # All weights are equal: no error but that of a start kept in float32.
+    torch.testing.assert_close(bound, exact, atol=1e-5, rtol=0)
+
+
+def test_the_importance_bound_rises_with_the_samples_and_stays_below():
+    vae, x, exact = linear_model(shift=0.5)
+    eps = randn(1024, N_ROWS, LATENT_DIM)
+    with torch.no_grad():
+        bounds = [importance_weighted(vae, x, eps, 4**k) for k in range(6)]
+    # Groups are nested and the logarithm is concave: on the same draws it never falls.
+    for smaller, larger in pairwise(bounds):
+        assert (larger > smaller).all()
+    # Each of 64 groups of 16 samples on its own, for a standard error.
+    draws = eps.reshape(64, 16, N_ROWS, LATENT_DIM).transpose(0, 1).flatten(1, 2)
+    with torch.no_grad():
+        each = importance_weighted(vae, x.repeat(64, 1), draws, 16)
+    mean, error = mean_and_error(each.reshape(64, N_ROWS))
+    assert (mean < exact + Z * error).all()
+    torch.testing.assert_close(mean, bounds[2])
+
+
+def test_many_importance_samples_reach_the_likelihood():
+    vae, x, exact = linear_model(shift=0.3)
+    eps = randn(4096, N_ROWS, LATENT_DIM)
+    with torch.no_grad():
+        bound = importance_weighted(vae, x, eps, 4096)
+        q = vae.encoder(x)
+        z = vae.encoder.head.reparameterize(q, eps)
+        joint = vae.decoder(z).log_prob(x) + vae.prior(q).log_prob(z)
+        weights = (joint - q.log_prob(z) - exact).exp()
+    # The weights have mean one; the bound is the logarithm of their average.
+    error = weights.std(0) / math.sqrt(len(eps))
+    assert ((bound - exact).abs() < Z * error).all()
+
+
+def test_one_importance_sample_is_the_elbo_in_expectation():
+    vae, x, _ = linear_model(shift=0.5)
+    copies = x.repeat(4000, 1)
+    eps = randn(1, len(copies), LATENT_DIM)
+    with torch.no_grad():
+        difference = elbo(vae, copies, eps).value - importance_weighted(vae, copies, eps, 1)
+    mean, error = mean_and_error(difference.reshape(4000, N_ROWS))
+    assert (mean.abs() < Z * error).all()
+
+
+def test_bounds_of_several_groups_are_averaged():
+    vae, x, _ = linear_model(shift=0.5)
+    eps = randn(8, N_ROWS, LATENT_DIM)
+    pooled = importance_weighted(vae, x, eps, 2)
+    groups = [importance_weighted(vae, x, eps[i : i + 2], 2) for i in range(0, 8, 2)]
+    torch.testing.assert_close(pooled, torch.stack(groups).mean(0))
+
+
+def test_weights_far_below_float32s_range_do_not_underflow():
+    vae, x, _ = linear_model()
+    far = (x + 1e4).float()
+    bound = importance_weighted(vae.float(), far, randn(8, N_ROWS, LATENT_DIM).float(), 8)
+    assert bound.isfinite().all()
+    assert (bound < -1e4).all()

@@ -1,0 +1,175 @@
+"""q(z|x): draws, divergences and extremes, for every family."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from skvae.linear import LinearGaussian
+from skvae.posteriors import (
+    POSTERIORS,
+    marginal_kl,
+    standard_normal_log_prob,
+    standard_normal_prior,
+)
+
+N_ROWS, LATENT_DIM, N_DRAWS = 4, 3, 20_000
+each_posterior = pytest.mark.parametrize("name", POSTERIORS)
+# Five standard errors: with fixed seeds and some dozens of numbers, no chance failure.
+Z = 5.0
+
+
+def randn(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def posterior(name, latent_dim=LATENT_DIM, scale=1.0):
+    """Return a head and its distribution for some random raw outputs, in float64."""
+    head = POSTERIORS[name]().head(latent_dim)
+    return head, head(scale * randn(N_ROWS, head.n_raw))
+
+
+def draws(name):
+    head, q = posterior(name)
+    return q, head.reparameterize(q, randn(N_DRAWS, N_ROWS, LATENT_DIM, seed=1))
+
+
+@each_posterior
+@pytest.mark.parametrize("latent_dim", [1, 3])
+def test_a_distribution_covers_a_whole_code(name, latent_dim):
+    _, q = posterior(name, latent_dim)
+    assert q.batch_shape == (N_ROWS,)
+    assert q.event_shape == (latent_dim,)
+    assert q.mean.shape == q.stddev.shape == (N_ROWS, latent_dim)
+    assert q.log_prob(q.mean).shape == (N_ROWS,)
+
+
+@each_posterior
+def test_draws_have_the_mean_of_the_distribution(name):
+    q, z = draws(name)
+    assert ((z.mean(0) - q.mean).abs() < Z * q.stddev / math.sqrt(N_DRAWS)).all()
+
+
+@each_posterior
+def test_draws_have_the_scale_of_the_distribution(name):
+    q, z = draws(name)
+    # The standard error of a normal sample's standard deviation.
+    assert ((z.std(0) - q.stddev).abs() < Z * q.stddev / math.sqrt(2 * N_DRAWS)).all()
+
+
+@each_posterior
+def test_draws_have_the_entropy_of_the_distribution(name):
+    # Correlations between dimensions show here, and in no marginal.
+    q, z = draws(name)
+    surprise = -q.log_prob(z)
+    error = surprise.std(0) / math.sqrt(N_DRAWS)
+    assert ((surprise.mean(0) - q.entropy()).abs() < Z * error).all()
+
+
+@each_posterior
+def test_draws_are_an_affine_map_of_the_normal_draws(name):
+    head, q = posterior(name)
+    zero = torch.zeros(1, N_ROWS, LATENT_DIM, dtype=torch.float64)
+    eps = randn(5, N_ROWS, LATENT_DIM)
+    z = head.reparameterize(q, eps)
+    torch.testing.assert_close(head.reparameterize(q, zero)[0], q.mean)
+    torch.testing.assert_close(z + head.reparameterize(q, -eps), 2 * q.mean.expand_as(z))
+
+
+@each_posterior
+def test_one_set_of_draws_serves_all_rows(name):
+    head, q = posterior(name)
+    eps = randn(5, 1, LATENT_DIM)
+    same = head.reparameterize(q, eps.expand(5, N_ROWS, LATENT_DIM))
+    torch.testing.assert_close(head.reparameterize(q, eps), same)
+
+
+@each_posterior
+def test_draws_pass_gradients_to_every_raw_output(name):
+    head = POSTERIORS[name]().head(LATENT_DIM)
+    raw = randn(N_ROWS, head.n_raw).requires_grad_()
+    head.reparameterize(head(raw), randn(5, N_ROWS, LATENT_DIM, seed=1)).sum().backward()
+    assert (raw.grad != 0).all()
+
+
+@each_posterior
+def test_the_kl_is_the_mean_log_ratio(name):
+    q, z = draws(name)
+    ratio = q.log_prob(z) - standard_normal_log_prob(z)
+    error = ratio.std(0) / math.sqrt(N_DRAWS)
+    analytic = kl_divergence(q, standard_normal_prior(q))
+    assert ((ratio.mean(0) - analytic).abs() < Z * error).all()
+
+
+@each_posterior
+def test_the_kl_of_the_prior_from_itself_is_zero(name):
+    _, q = posterior(name)
+    prior = standard_normal_prior(q)
+    torch.testing.assert_close(kl_divergence(prior, prior), torch.zeros_like(q.mean[:, 0])[0])
+
+
+def test_marginal_kl_sums_to_the_kl_of_a_diagonal_posterior():
+    _, q = posterior("diagonal")
+    total = kl_divergence(q, standard_normal_prior(q))
+    torch.testing.assert_close(marginal_kl(q).sum(-1), total)
+
+
+@each_posterior
+def test_marginal_kl_never_exceeds_the_kl(name):
+    # Correlation is what the marginals do not see.
+    _, q = posterior(name)
+    marginal = marginal_kl(q)
+    assert marginal.shape == (N_ROWS, LATENT_DIM)
+    assert (marginal >= 0).all()
+    assert (marginal.sum(-1) <= kl_divergence(q, standard_normal_prior(q)) + 1e-12).all()
+
+
+@each_posterior
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_prior_has_the_dtype_of_the_posterior(name, dtype):
+    head = POSTERIORS[name]().head(LATENT_DIM)
+    prior = standard_normal_prior(head(torch.zeros(N_ROWS, head.n_raw, dtype=dtype)))
+    assert prior.event_shape == (LATENT_DIM,)
+    assert prior.mean.dtype == dtype
+
+
+def test_the_standard_normal_density_is_torchs():
+    z = randn(5, N_ROWS, LATENT_DIM)
+    expected = Normal(z.new_zeros(()), z.new_ones(())).log_prob(z).sum(-1)
+    torch.testing.assert_close(standard_normal_log_prob(z), expected)
+
+
+@each_posterior
+@pytest.mark.parametrize("value", [-1e4, -100.0, 100.0, 1e4])
+def test_extreme_raw_outputs_stay_finite_in_float32(name, value):
+    head = POSTERIORS[name]().head(LATENT_DIM)
+    raw = torch.full((N_ROWS, head.n_raw), value, requires_grad=True)
+    q = head(raw)
+    z = head.reparameterize(q, randn(5, N_ROWS, LATENT_DIM).float())
+    kl = kl_divergence(q, standard_normal_prior(q))
+    for tensor in (q.mean, q.stddev, z, q.log_prob(z), kl, marginal_kl(q)):
+        assert tensor.isfinite().all()
+    assert (q.stddev > 0).all()
+    (kl.sum() + q.log_prob(z).sum()).backward()
+    assert raw.grad.isfinite().all()
+
+
+@each_posterior
+def test_the_affine_start_gives_the_closed_forms_posterior(name):
+    loadings = randn(6, LATENT_DIM).numpy()
+    solution = LinearGaussian.from_loadings(loadings, 0.1 + randn(6).square().numpy())
+    head = POSTERIORS[name]().head(LATENT_DIM)
+    weight, bias = head.affine_start(solution)
+    assert weight.shape == (head.n_raw, 6)
+    x = randn(N_ROWS, 6)
+    q = head(x @ weight.double().T + bias.double())
+    # The start is stored in float32.
+    mean = x @ torch.as_tensor(solution.projection).T
+    scale = torch.as_tensor(solution.posterior_scale).expand(N_ROWS, LATENT_DIM)
+    torch.testing.assert_close(q.mean, mean, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(q.stddev, scale, rtol=1e-6, atol=0)
+    # The exact posterior is diagonal: nothing but the variances in the covariance.
+    expected = 0.5 * (1 + math.log(2 * math.pi)) * LATENT_DIM + scale.log().sum(-1)
+    torch.testing.assert_close(q.entropy(), expected, rtol=1e-5, atol=1e-5)
