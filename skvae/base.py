@@ -25,6 +25,7 @@ class LatentTransformer(
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "network": [str, object],
         "likelihood": [str, object],
+        "image_shape": [None, "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],

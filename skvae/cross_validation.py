@@ -29,7 +29,7 @@ def fit_cross_validated(recipe, n_splits):
     epochs = 0
     for done, _ in enumerate(zip(*(fold.epochs for fold in folds), strict=True), start=1):
         checks.append(check_folds(folds))
-        if checks[done].loss < checks[epochs].loss:
+        if checks[done].loss < checks[epochs].loss and done > recipe.kl_warmup:
             epochs = done
         # The closed-form start is disturbed at first, and gains when the rate falls.
         if done > 0.6 * recipe.plan.epochs and done - epochs > 0.3 * recipe.plan.epochs:
@@ -92,7 +92,7 @@ class Fold:
 
     def __init__(self, recipe, kept, held, number):
         rows = recipe.rows[torch.as_tensor(kept)]
-        self.objective = recipe.objective
+        self.recipe = recipe
         self.held_out = recipe.rows[torch.as_tensor(held)]
         self.module = recipe.start(rows, recipe.seed)
         self.eps = held_out_draws(recipe, len(held), self.module.latent_dim)
@@ -121,7 +121,7 @@ class Check(NamedTuple):
 def check_folds(folds):
     """Judge the held-out rows of all folds, each by the module that has not seen it."""
     terms = torch.cat(
-        [held_out_terms(f.module, f.objective, f.held_out, f.eps) for f in folds]
+        [held_out_terms(f.recipe, f.module, f.held_out, f.eps) for f in folds]
     ).cpu()
     head = folds[0].module.decoder.head
     if not head.has_noise:
@@ -131,7 +131,8 @@ def check_folds(folds):
     noise = held_out_noise(head, parts)
     reconstruction = head.expected_log_prob(rows, noise)
     kl = terms[:, 2]
-    terms = torch.stack([kl - reconstruction, reconstruction, kl], dim=1)
+    loss = folds[0].recipe.beta * kl - reconstruction
+    terms = torch.stack([loss, reconstruction, kl], dim=1)
     return Check(terms, noise)
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import qmc
 from sklearn.utils.validation import check_is_fitted
 
-from skvae.objectives import Bound, elbo, importance_weighted
+from skvae.objectives import Bound, elbo, iwae
 
 _N_DRAWS = 128
 
@@ -52,7 +52,7 @@ class DensityMixin:
         def bound(x):
             module = self._fitted(x.dtype)
             draws = eps.to(x)[:, None]
-            return importance_weighted(module, self._enter(x), draws, n_samples)
+            return iwae(module, self._enter(x), draws, n_samples).value
 
         scores = self._by_blocks(bound, X, width=n_draws * self.n_features_in_)
         return scores + np.asarray(self._units.log_jacobian, scores.dtype)
@@ -109,18 +109,18 @@ class DensityMixin:
         -------
         mean : ndarray of shape (n_samples, latent_dim)
             What `transform` returns.
-        scale : ndarray of shape (n_samples, latent_dim)
-            Standard deviations.
+        scale : ndarray of shape (n_samples, latent_dim) or (n_samples, latent_dim, latent_dim)
+            Standard deviations; with ``posterior="full"`` the Cholesky factors of the
+            covariances.
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
 
-        def parameters(x):
-            q = self._fitted(x.dtype).encoder(self._enter(x))
-            return torch.stack([q.mean, q.stddev], dim=1)
+        def spread(x):
+            encoder = self._fitted(x.dtype).encoder
+            return encoder.head.spread(encoder(self._enter(x)))
 
-        both = self._by_blocks(parameters, X)
-        return both[:, 0], both[:, 1]
+        return self._by_blocks(self._encode, X), self._by_blocks(spread, X)
 
     def sample(self, n_samples=1, *, mean=False, random_state=None):
         """Draw new rows from the model.

@@ -114,13 +114,16 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None):
     best = BestState(outcome.module, stopping.patience, stopping.tol)
 
     def judge():
-        return mean_terms(outcome.module, recipe.objective, rows_val, eps)
+        return mean_terms(recipe, outcome.module, rows_val, eps)
 
     best.update(-judge()[0])
-    for _ in run_epochs(recipe, outcome, indices):
+    for done, _ in enumerate(run_epochs(recipe, outcome, indices), start=1):
         terms = judge()
         record(outcome.history, terms, "validation_")
         recipe.report(outcome.history)
+        if done <= recipe.kl_warmup:
+            best.wait()
+            continue
         outcome.stopped_early = best.update(-terms[0])
         if outcome.stopped_early:
             break

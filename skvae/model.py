@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from skvae.posteriors import standard_normal_prior
+from skvae.networks import Plug
 
 
 class Conditional(nn.Module):
@@ -47,10 +47,10 @@ class VAE(nn.Module):
 
     def prior(self, q):
         """Return p(z) as a companion of the posterior `q`."""
-        return standard_normal_prior(q)
+        return self.encoder.head.prior(q)
 
 
-def build_vae(network, likelihood, posterior, rows, units, latent_dim, generator):
+def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_shape, generator):
     """Build a VAE from its parameter objects, at its random start.
 
     Parameters
@@ -60,6 +60,8 @@ def build_vae(network, likelihood, posterior, rows, units, latent_dim, generator
         Training rows in model units; the output's bias starts at their mean.
     units : Units
     latent_dim : int
+    image_shape : tuple of int or None
+        (H, W, C) of a row, where the rows are flattened images.
     generator : torch.Generator
         Source of the initial weights.
 
@@ -69,19 +71,26 @@ def build_vae(network, likelihood, posterior, rows, units, latent_dim, generator
     """
     encoder_head = posterior.head(latent_dim)
     decoder_head = likelihood.head(rows, units)
-    encoder = network.encoder(rows.shape[1], encoder_head.n_raw, generator)
-    decoder = network.decoder(latent_dim, decoder_head.n_raw, generator)
+    width = rows.shape[1]
+    encoder = network.build_encoder(Plug(width, encoder_head.n_raw, image_shape, generator))
+    decoder = network.build_decoder(
+        Plug(latent_dim, decoder_head.n_raw, image_shape, generator)
+    )
     decoder.start_bias(decoder_head.start_bias)
     return VAE(Conditional(encoder, encoder_head), Conditional(decoder, decoder_head))
 
 
+def can_start_affine(vae):
+    """Whether both bodies can be set to affine maps."""
+    return vae.encoder.body.can_start_affine and vae.decoder.body.can_start_affine
+
+
 @torch.no_grad()
 def start_affine(vae, solution):
-    """Set a VAE to a closed-form linear-Gaussian model, where its bodies can hold it."""
-    parts = (vae.encoder, vae.decoder)
-    if solution is None or not all(part.body.can_start_affine for part in parts):
+    """Set a VAE to a closed-form linear-Gaussian model, where there is one."""
+    if solution is None:
         return
-    for part in parts:
+    for part in (vae.encoder, vae.decoder):
         part.body.start_affine(*part.head.affine_start(solution))
 
 

@@ -1,4 +1,10 @@
-"""Bounds on log p(x): pure functions of a model, rows and standard normal draws."""
+"""Bounds on log p(x): pure functions of a model, rows and standard normal draws.
+
+An objective is ``(model, x, eps, n_samples=1, beta=1.0) -> Bound``. `eps` holds standard
+normal draws of shape (n_draws, n, latent_dim), or (n_draws, 1, latent_dim) for the same
+draws in every row; `n_draws` is a multiple of `n_samples`. `beta` weights the KL
+divergence in the bound's value, not in its parts.
+"""
 
 import math
 from typing import NamedTuple
@@ -27,50 +33,41 @@ class Bound(NamedTuple):
     kl: torch.Tensor
 
 
-def elbo(model, x, eps):
-    """Evidence lower bound with the KL in closed form (Kingma & Welling 2014, eq. 7).
-
-    Parameters
-    ----------
-    model : VAE
-    x : Tensor of shape (n, n_features)
-    eps : Tensor of shape (n_samples, n, latent_dim)
-        Standard normal draws.
-
-    Returns
-    -------
-    Bound
-    """
+def elbo(model, x, eps, n_samples=1, beta=1.0):
+    """Evidence lower bound with the KL in closed form (Kingma & Welling 2014, eq. 7)."""
     q = model.encoder(x)
     z = model.encoder.head.reparameterize(q, eps)
     reconstruction = model.decoder(z).log_prob(x).mean(0)
     kl = kl_divergence(q, model.prior(q))
-    return Bound(reconstruction - kl, reconstruction, kl)
+    return Bound(reconstruction - beta * kl, reconstruction, kl)
 
 
-def importance_weighted(model, x, eps, n_samples):
+def monte_carlo(model, x, eps, n_samples=1, beta=1.0):
+    """Evidence lower bound with the KL by the draws too (Kingma & Welling 2014, eq. 6)."""
+    reconstruction, kl = _draw_terms(model, x, eps)
+    reconstruction, kl = reconstruction.mean(0), kl.mean(0)
+    return Bound(reconstruction - beta * kl, reconstruction, kl)
+
+
+def iwae(model, x, eps, n_samples=1, beta=1.0):
     """Importance-weighted bound on log p(x) (Burda et al. 2016, eq. 8).
 
-    Parameters
-    ----------
-    model : VAE
-    x : Tensor of shape (n, n_features)
-    eps : Tensor of shape (n_draws, 1 or n, latent_dim)
-        Standard normal draws; `n_draws` a multiple of `n_samples`, over whose groups
-        the bound is averaged.
-    n_samples : int
-        Importance samples per bound; 1 gives the evidence lower bound.
-
-    Returns
-    -------
-    Tensor of shape (n,)
-        In nats.
+    The mean over groups of `n_samples` draws. Its `kl` is what the bound lacks of the mean
+    reconstruction, over `beta`: with one sample per group the divergence, with more less.
     """
+    reconstruction, kl = _draw_terms(model, x, eps)
+    log_weight = reconstruction - beta * kl
+    groups = log_weight.reshape(-1, n_samples, len(x))
+    value = (groups.logsumexp(1) - math.log(n_samples)).mean(0)
+    reconstruction = reconstruction.mean(0)
+    return Bound(value, reconstruction, (reconstruction - value) / (beta or 1.0))
+
+
+def _draw_terms(model, x, eps):
+    """Return log p(x|z) and log q(z|x) - log p(z) for each draw, both (n_draws, n)."""
     q = model.encoder(x)
     z = model.encoder.head.reparameterize(q, eps)
-    log_weight = model.decoder(z).log_prob(x) + standard_normal_log_prob(z) - q.log_prob(z)
-    groups = log_weight.reshape(-1, n_samples, len(x))
-    return (groups.logsumexp(1) - math.log(n_samples)).mean(0)
+    return model.decoder(z).log_prob(x), q.log_prob(z) - standard_normal_log_prob(z)
 
 
-OBJECTIVES = {"elbo": elbo}
+OBJECTIVES = {"elbo": elbo, "monte_carlo": monte_carlo, "iwae": iwae}

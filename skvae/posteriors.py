@@ -4,7 +4,7 @@ import math
 
 import torch
 from torch import nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from skvae.components import Component
 
@@ -57,19 +57,88 @@ class DiagonalHead(nn.Module):
         """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
         return q.mean + q.stddev * eps
 
+    @staticmethod
+    def prior(q):
+        """Return p(z) = N(0, I) on the device and in the dtype of `q`."""
+        zero = torch.zeros((), dtype=q.mean.dtype, device=q.mean.device).expand(q.event_shape)
+        return Independent(Normal(zero, zero + 1, validate_args=False), 1, validate_args=False)
+
+    @staticmethod
+    def spread(q):
+        """Return the standard deviations, (n, latent_dim)."""
+        return q.stddev
+
     def affine_start(self, solution):
         """Return weight and bias of the raw output of a closed-form posterior."""
-        weight = torch.zeros(self.n_raw, solution.projection.shape[1])
-        weight[: self.latent_dim] = torch.as_tensor(solution.projection)
-        bias = torch.zeros(self.n_raw)
-        bias[self.latent_dim :] = torch.as_tensor(solution.posterior_scale).log()
-        return weight, bias
+        return _affine_start(self, solution)
 
 
-def standard_normal_prior(q):
-    """Return the prior N(0, I) on the device and in the dtype of `q`."""
-    zero = torch.zeros((), dtype=q.mean.dtype, device=q.mean.device).expand(q.event_shape)
-    return Independent(Normal(zero, zero + 1, validate_args=False), 1, validate_args=False)
+class Full(Posterior):
+    """Gaussian posterior with a full covariance, by its Cholesky factor.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer
+    >>> VAETransformer(posterior="full")
+    VAETransformer(posterior='full')
+    """
+
+    def head(self, latent_dim):
+        """Return a :class:`FullHead`."""
+        return FullHead(latent_dim)
+
+
+class FullHead(nn.Module):
+    """Raw output (mean, log-diagonal, rest of the factor's rows) to a normal."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.n_raw = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
+
+    def forward(self, raw):
+        """Return q(z|x) with batch shape (n,) and event shape (latent_dim,)."""
+        k = self.latent_dim
+        mean, log_scale, rest = raw.split((k, k, self.n_raw - 2 * k), dim=-1)
+        factor = torch.diag_embed(log_scale.clamp(*_LOG_SCALE_RANGE).exp())
+        row, column = torch.tril_indices(k, k, offset=-1, device=raw.device)
+        below = torch.zeros_like(factor)
+        below[..., row, column] = rest
+        return MultivariateNormal(mean, scale_tril=factor + below, validate_args=False)
+
+    @staticmethod
+    def prior(q):
+        """Return p(z) = N(0, I) on the device and in the dtype of `q`."""
+        unit = torch.eye(q.event_shape[0], dtype=q.mean.dtype, device=q.mean.device)
+        return MultivariateNormal(
+            torch.zeros_like(unit[0]), scale_tril=unit, validate_args=False
+        )
+
+    @staticmethod
+    def reparameterize(q, eps):
+        """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
+        return q.mean + (q.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+
+    @staticmethod
+    def spread(q):
+        """Return the Cholesky factors, (n, latent_dim, latent_dim)."""
+        return q.scale_tril
+
+    def affine_start(self, solution):
+        """Return weight and bias of the raw output of a closed-form posterior."""
+        return _affine_start(self, solution)
+
+
+def _affine_start(head, solution):
+    """The raw output begins with mean and log-scale; what follows starts at zero."""
+    k = head.latent_dim
+    weight, bias = (
+        torch.zeros(head.n_raw, solution.projection.shape[1]),
+        torch.zeros(head.n_raw),
+    )
+    weight[:k] = torch.as_tensor(solution.projection)
+    bias[k : 2 * k] = torch.as_tensor(solution.posterior_scale).log()
+    return weight, bias
 
 
 def standard_normal_log_prob(z):
@@ -83,4 +152,4 @@ def marginal_kl(q):
     return kl_divergence(Normal(q.mean, q.stddev, validate_args=False), prior)
 
 
-POSTERIORS: dict[str, type[Posterior]] = {"diagonal": Diagonal}
+POSTERIORS: dict[str, type[Posterior]] = {"diagonal": Diagonal, "full": Full}

@@ -24,9 +24,13 @@ class Recipe:
     start : callable
         Maps training rows and a seed to a module at its start.
     objective : callable
-        ``(module, x, eps) -> Bound``.
+        As in :mod:`skvae.objectives`.
     n_samples : int
         Monte-Carlo draws per row and step.
+    beta : float
+        Weight of the KL term.
+    kl_warmup : int
+        Epochs in which that weight rises from 0.
     plan : Plan
     rows : Tensor of shape (n, n_features)
         In model units.
@@ -41,6 +45,8 @@ class Recipe:
     plan: Plan
     rows: torch.Tensor
     seed: int
+    beta: float = 1.0
+    kl_warmup: int = 0
     report: Callable = lambda history: None
 
     def generator(self, stream):
@@ -52,11 +58,12 @@ class Recipe:
         device, latent_dim = self.rows.device, module.latent_dim
         generator = torch.Generator(device).manual_seed(self.seed + stream)
 
-        def terms(x):
+        def terms(x, epoch):
             eps = torch.randn(
                 self.n_samples, len(x), latent_dim, generator=generator, device=device
             )
-            bound = self.objective(module, x, eps)
+            beta = self.beta * min(1.0, epoch / self.kl_warmup if self.kl_warmup else 1.0)
+            bound = self.objective(module, x, eps, self.n_samples, beta)
             means = [part.mean() for part in bound]
             return torch.stack([-means[0], means[1], means[2]])
 
@@ -131,24 +138,27 @@ def run_epochs(recipe, outcome, indices=None, optimizer=None):
 
 def held_out_draws(recipe, n_rows, latent_dim):
     """Return fixed standard normal draws, so that epochs are compared on the same."""
-    n_draws = int(np.clip(_HELD_OUT_DRAWS // n_rows, 1, _MAX_DRAWS))
+    n_groups = int(np.clip(_HELD_OUT_DRAWS // (n_rows * recipe.n_samples), 1, _MAX_DRAWS))
+    n_draws = n_groups * recipe.n_samples
     eps = torch.randn(n_draws, n_rows, latent_dim, generator=recipe.generator(1))
     return eps.to(recipe.rows.device)
 
 
 @torch.no_grad()
-def held_out_terms(module, objective, rows, eps):
+def held_out_terms(recipe, module, rows, eps):
     """Return the terms of the objective for each held-out row, (n, 3)."""
     module.eval()
     parts = []
     with few_threads(rows.numel()):
         for start in range(0, len(rows), _EVALUATION_ROWS):
             part = slice(start, start + _EVALUATION_ROWS)
-            value, reconstruction, kl = objective(module, rows[part], eps[:, part])
+            value, reconstruction, kl = recipe.objective(
+                module, rows[part], eps[:, part], recipe.n_samples, recipe.beta
+            )
             parts.append(torch.stack([-value, reconstruction, kl], dim=1))
     return torch.cat(parts)
 
 
-def mean_terms(module, objective, rows, eps):
+def mean_terms(recipe, module, rows, eps):
     """Return the mean terms of the objective on held-out rows, a list of floats."""
-    return held_out_terms(module, objective, rows, eps).mean(0).tolist()
+    return held_out_terms(recipe, module, rows, eps).mean(0).tolist()

@@ -26,11 +26,11 @@ class TrainableMixin:
     # Parameters that hold a component, with the names that stand for one.
     _registries: dict = {}
 
-    def _objective(self):
-        """Return the objective, ``(module, x, eps) -> Bound``."""
+    def _objective(self, continues):
+        """Return the recipe's objective and its weights, as keyword arguments."""
         raise NotImplementedError
 
-    def _start(self, components, units):
+    def _start(self, components, units, image_shape):
         """Return the recipe's start, ``(rows, seed) -> module``."""
         raise NotImplementedError
 
@@ -50,12 +50,26 @@ class TrainableMixin:
             name: resolve(getattr(self, name), reg) for name, reg in self._registries.items()
         }
 
+    def _image_shape(self, n_features):
+        """Return (H, W, C) or None; refuse a shape that is not that of the rows."""
+        if self.image_shape is None:
+            return None
+        shape = tuple(self.image_shape)
+        whole = all(isinstance(side, Integral) and side > 0 for side in shape)
+        if len(shape) not in (2, 3) or not whole or np.prod(shape) != n_features:
+            raise ValueError(
+                f"image_shape={self.image_shape!r} must be (H, W) or (H, W, C) with a product "
+                f"equal to the {n_features} features of X."
+            )
+        return (*shape, 1) if len(shape) == 2 else shape
+
     def _prepare(self, X, continues, growing=False):
         """Return what a training needs; everything that can be refused is refused here."""
         device = resolve_device(self.device)
         components = self._components()
         likelihood = self._likelihood if continues else components["likelihood"]
         likelihood.check_support(X, getattr(self, "feature_names_in_", None))
+        image_shape = self._image_shape(X.shape[1])
         units = self._units if continues else likelihood.units(X)
         if growing and not continues:
             units = units.provisional()
@@ -66,9 +80,7 @@ class TrainableMixin:
         if rng is None or isinstance(rng, Integral):
             rng = np.random.RandomState(rng)
         recipe = Recipe(
-            start=self._start(components, units),
-            objective=self._objective(),
-            n_samples=self.n_samples,
+            start=self._start(components, units, image_shape),
             plan=Plan.for_rows(
                 len(X),
                 self.batch_size,
@@ -78,7 +90,16 @@ class TrainableMixin:
             ),
             rows=rows,
             seed=int(rng.randint(2**31 - 1)),
+            **self._objective(continues or growing),
         )
+        if 0 < recipe.plan.epochs <= recipe.kl_warmup:
+            warnings.warn(
+                f"kl_warmup={recipe.kl_warmup} lasts as long as the training or longer "
+                f"(max_iter gives {recipe.plan.epochs} epochs): the KL term does not reach its "
+                "weight beta.",
+                UserWarning,
+                stacklevel=4,
+            )
         if self.verbose:
             recipe = replace(recipe, report=epoch_printer(units.log_jacobian))
         return recipe, likelihood, units

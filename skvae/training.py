@@ -114,8 +114,8 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
     ----------
     module : Module
     loss_terms : callable
-        Maps a batch of rows to a tensor of means over the batch. The first is
-        minimised, the others are reported.
+        Maps a batch of rows and the number of the epoch to a tensor of means over the
+        batch. The first is minimised, the others are reported.
     rows : Tensor of shape (n, n_features)
         On the module's device.
     plan : Plan
@@ -146,13 +146,13 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
             pct_start=max(0.2, 1.5 / n_steps),
             cycle_momentum=False,
         )
-    for _ in range(plan.epochs):
+    for epoch in range(plan.epochs):
         module.train()
         order = indices[torch.randperm(n_rows, generator=generator)].to(rows.device)
         totals = None
         with few_threads(size * rows.shape[1], n_products):
             for batch in order.split(size):
-                terms = loss_terms(rows[batch])
+                terms = loss_terms(rows[batch], epoch)
                 optimizer.zero_grad()
                 terms[0].backward()
                 optimizer.step()
@@ -203,6 +203,11 @@ class BestState:
         if score > self._reference + self.tol:
             self._reference, self._last_gain = score, epoch
         return epoch - self._last_gain >= self.patience
+
+    def wait(self):
+        """Let one epoch pass that is neither judged nor counted against the patience."""
+        self._last_gain = self._epochs_seen
+        self._epochs_seen += 1
 
     def restore(self):
         """Give the module back its best state."""

@@ -1,6 +1,6 @@
 """The variational autoencoder as a scikit-learn transformer."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skvae.base import LatentTransformer
 from skvae.density import DensityMixin
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model import build_vae, start_affine
+from skvae.model import build_vae, can_start_affine, start_affine
 from skvae.networks import NETWORKS
 from skvae.objectives import OBJECTIVES
 from skvae.posteriors import POSTERIORS, marginal_kl
@@ -26,21 +26,31 @@ class VAETransformer(DensityMixin, LatentTransformer):
     ----------
     latent_dim : int, default=2
         Dimensions of the latent space.
-    network : {"mlp"} or object from :mod:`skvae.networks`, default="mlp"
+    network : {"mlp", "conv"} or object from :mod:`skvae.networks`, default="mlp"
         Encoder and decoder.
     likelihood : {"gaussian", "bernoulli", "continuous_bernoulli"} or object from \
 :mod:`skvae.likelihoods`, default="gaussian"
         Distribution p(x|z) of a row given its code.
-    posterior : {"diagonal"} or object from :mod:`skvae.posteriors`, default="diagonal"
+    posterior : {"diagonal", "full"} or object from :mod:`skvae.posteriors`, \
+default="diagonal"
         Family of the approximate posterior q(z|x).
-    objective : {"elbo"}, default="elbo"
-        What is maximised; "elbo" has the KL divergence in closed form.
+    objective : {"elbo", "monte_carlo", "iwae"}, default="elbo"
+        What is maximised: the ELBO with its KL divergence in closed form or by the draws
+        too (estimators B and A of Kingma & Welling), or the importance-weighted bound.
     n_samples : int, default=1
-        Monte-Carlo draws per row and step.
+        Monte-Carlo draws per row and step; with "iwae" the importance samples.
+    beta : float, default=1.0
+        Weight of the KL term in training (Higgins et al. 2017). Scores are not weighted.
+    kl_warmup : int, default=0
+        Epochs in which that weight rises from 0 (Bowman et al. 2016). Early stopping
+        begins after them.
     init : {"factor_analysis", "random"}, default="factor_analysis"
         Start of the training. The closed form needs a Gaussian likelihood and a network
         that holds a linear map; elsewhere, and with "random", the start is He's normal
         initialisation with the output centred at the data's mean.
+    image_shape : tuple of int, default=None
+        (H, W) or (H, W, C) when a row is a flattened image, channels last. Needed by
+        convolutional networks.
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" is 64 below 1000 rows and 128 from there on.
     max_iter : int or "auto", default="auto"
@@ -119,6 +129,13 @@ class VAETransformer(DensityMixin, LatentTransformer):
     D. J. Rezende, S. Mohamed and D. Wierstra (2014), Stochastic backpropagation and
     approximate inference in deep generative models, ICML.
 
+    Y. Burda, R. Grosse and R. Salakhutdinov (2016), Importance weighted autoencoders, ICLR.
+
+    I. Higgins et al. (2017), beta-VAE: learning basic visual concepts with a constrained
+    variational framework, ICLR.
+
+    S. R. Bowman et al. (2016), Generating sentences from a continuous space, CoNLL.
+
     J. Lucas, G. Tucker, R. Grosse and M. Norouzi (2019), Don't blame the ELBO! A linear
     VAE perspective on posterior collapse, NeurIPS.
 
@@ -144,6 +161,8 @@ class VAETransformer(DensityMixin, LatentTransformer):
         "posterior": [str, object],
         "objective": [StrOptions(set(OBJECTIVES))],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "kl_warmup": [Interval(Integral, 0, None, closed="left")],
         "init": [StrOptions({"factor_analysis", "random"})],
     }
 
@@ -156,7 +175,10 @@ class VAETransformer(DensityMixin, LatentTransformer):
         posterior="diagonal",
         objective="elbo",
         n_samples=1,
+        beta=1.0,
+        kl_warmup=0,
         init="factor_analysis",
+        image_shape=None,
         batch_size="auto",
         max_iter="auto",
         learning_rate_init=5e-3,
@@ -176,7 +198,10 @@ class VAETransformer(DensityMixin, LatentTransformer):
         self.posterior = posterior
         self.objective = objective
         self.n_samples = n_samples
+        self.beta = beta
+        self.kl_warmup = kl_warmup
         self.init = init
+        self.image_shape = image_shape
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.learning_rate_init = learning_rate_init
@@ -192,10 +217,16 @@ class VAETransformer(DensityMixin, LatentTransformer):
 
     # -- fitting ---------------------------------------------------------------------
 
-    def _objective(self):
-        return OBJECTIVES[self.objective]
+    def _objective(self, continues):
+        return {
+            "objective": OBJECTIVES[self.objective],
+            "n_samples": self.n_samples,
+            "beta": self.beta,
+            # What is continued is past its warm-up.
+            "kl_warmup": 0 if continues else self.kl_warmup,
+        }
 
-    def _start(self, components, units):
+    def _start(self, components, units, image_shape):
         latent_dim, closed_form = self.latent_dim, self.init == "factor_analysis"
         network, likelihood, posterior = (
             components[name] for name in ("network", "likelihood", "posterior")
@@ -203,8 +234,10 @@ class VAETransformer(DensityMixin, LatentTransformer):
 
         def start(rows, seed):
             generator = torch.Generator().manual_seed(seed)
-            vae = build_vae(network, likelihood, posterior, rows, units, latent_dim, generator)
-            if closed_form:
+            vae = build_vae(
+                network, likelihood, posterior, rows, units, latent_dim, image_shape, generator
+            )
+            if closed_form and can_start_affine(vae):
                 start_affine(vae, likelihood.linear_start(rows, latent_dim, units))
             return vae.to(rows.device)
 

@@ -1,42 +1,13 @@
-"""Networks: parameter objects that build the encoder's and the decoder's bodies.
-
-A body maps flat rows to flat rows, ``(n, n_in) -> (n, n_out)``.
-"""
+"""Fully connected networks."""
 
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
-from torch.nn.utils import skip_init
 
-from skvae.components import Component
-
-# Names as in MLPRegressor, and three that are usual in generative models.
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "logistic": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-}
-
-
-class Network(Component):
-    """A pair of network bodies; builds the encoder's and the decoder's."""
-
-    kind = "network"
-
-    def encoder(self, n_features: int, n_raw: int, generator) -> nn.Module:
-        """Return a body from rows to the raw parameters of q(z|x)."""
-        raise NotImplementedError
-
-    def decoder(self, latent_dim: int, n_raw: int, generator) -> nn.Module:
-        """Return a body from codes to the raw parameters of p(x|z)."""
-        raise NotImplementedError
+from skvae.networks._base import ACTIVATIONS, BatchNorm1d, Body, Dropout, Network, he_linear
 
 
 class MLP(Network):
@@ -47,12 +18,16 @@ class MLP(Network):
     hidden_layer_sizes : tuple of int, default=(128,)
         Units of the encoder's hidden layers; the decoder has them in reverse. An
         empty tuple gives linear maps: the model is then a factor analysis.
-    activation : {"identity", "logistic", "tanh", "relu", "elu", "gelu", "silu"}, \
-default="relu"
+    activation : {"identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", \
+"silu"}, default="relu"
         Activation of the hidden layers.
     linear_map : bool, default=True
         Whether a linear map from input to output is added to the hidden layers. It
         holds the closed-form start; without it the start is random.
+    batch_norm : bool, default=False
+        Whether each hidden layer is batch-normalised before its activation.
+    dropout : float, default=0.0
+        Share of hidden units that are dropped in training.
 
     Examples
     --------
@@ -65,12 +40,24 @@ default="relu"
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "linear_map": ["boolean"],
+        "batch_norm": ["boolean"],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
     }
 
-    def __init__(self, hidden_layer_sizes=(128,), activation="relu", *, linear_map=True):
+    def __init__(
+        self,
+        hidden_layer_sizes=(128,),
+        activation="relu",
+        *,
+        linear_map=True,
+        batch_norm=False,
+        dropout=0.0,
+    ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.linear_map = linear_map
+        self.batch_norm = batch_norm
+        self.dropout = dropout
 
     def check(self):
         """Raise ValueError when a hyper-parameter is out of range."""
@@ -81,40 +68,49 @@ default="relu"
                 f"got {self.hidden_layer_sizes!r}."
             )
 
-    def encoder(self, n_features, n_raw, generator):
+    def build_encoder(self, plug):
         """Return the body from rows to raw posterior parameters."""
-        return self._body([n_features, *self._sizes(), n_raw], generator)
+        return MLPBody(self._sizes(), plug, self)
 
-    def decoder(self, latent_dim, n_raw, generator):
+    def build_decoder(self, plug):
         """Return the body from codes to raw likelihood parameters."""
-        return self._body([latent_dim, *self._sizes()[::-1], n_raw], generator)
+        return MLPBody(self._sizes()[::-1], plug, self)
 
     def _sizes(self):
         sizes = self.hidden_layer_sizes
         # MLPRegressor takes a bare integer too.
         return (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
 
-    def _body(self, sizes, generator):
-        linear_map = self.linear_map and len(sizes) > 2
-        return MLPBody(sizes, ACTIVATIONS[self.activation], linear_map, generator)
 
+class MLPBody(Body):
+    """Hidden layers and an output layer, with an optional linear map beside them.
 
-class MLPBody(nn.Module):
-    """Hidden layers and an output layer, with an optional linear map beside them."""
+    Parameters
+    ----------
+    hidden_sizes : tuple of int
+    plug : Plug
+    options : MLP
+        Activation, normalisation, dropout and linear map.
+    """
 
-    def __init__(self, sizes, activation, linear_map, generator):
+    def __init__(self, hidden_sizes, plug, options):
         super().__init__()
+        sizes = (plug.n_in, *hidden_sizes)
         self.hidden = nn.Sequential()
-        for n_in, n_out in pairwise(sizes[:-1]):
-            self.hidden.append(_he_linear(n_in, n_out, generator))
-            self.hidden.append(activation())
-        self.output = _he_linear(sizes[-2], sizes[-1], generator)
-        self.linear_map = (
-            _he_linear(sizes[0], sizes[-1], generator, bias=False) if linear_map else None
-        )
+        for n_in, n_out in pairwise(sizes):
+            self.hidden.append(he_linear(n_in, n_out, plug.generator))
+            if options.batch_norm:
+                self.hidden.append(BatchNorm1d(n_out))
+            self.hidden.append(ACTIVATIONS[options.activation]())
+            if options.dropout > 0:
+                self.hidden.append(Dropout(options.dropout, plug.generator))
+        self.output = he_linear(sizes[-1], plug.n_out, plug.generator)
+        self.linear_map = None
+        if options.linear_map and hidden_sizes:
+            self.linear_map = he_linear(plug.n_in, plug.n_out, plug.generator, bias=False)
 
-    def forward(self, x):
-        """Map rows ``(..., n_in)`` to ``(..., n_out)``."""
+    def run(self, x):
+        """Map rows ``(n, n_in)`` to ``(n, n_out)``."""
         raw = self.output(self.hidden(x))
         return raw if self.linear_map is None else raw + self.linear_map(x)
 
@@ -138,16 +134,3 @@ class MLPBody(nn.Module):
     def start_bias(self, bias):
         """Set the output's bias, the centre of a random start."""
         self.output.bias.copy_(bias)
-
-
-def _he_linear(n_in, n_out, generator, bias=True):
-    """Return a linear layer with He's normal weights and zero biases (He et al. 2015)."""
-    # skip_init: torch's own initialisation would draw from its global generator.
-    layer = skip_init(nn.Linear, n_in, n_out, bias=bias)
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer
-
-
-NETWORKS: dict[str, type[Network]] = {"mlp": MLP}

@@ -1,0 +1,15 @@
+"""Networks: parameter objects that build the encoder's and the decoder's bodies.
+
+A body maps flat rows to flat rows, ``(..., n_in) -> (..., n_out)``; image shapes live in
+`ConvNet` alone. A new network is one subclass of :class:`Network` and one line in
+`NETWORKS`.
+"""
+
+from skvae.networks._base import Body, Network, Plug
+from skvae.networks._conv import ConvNet
+from skvae.networks._mlp import MLP
+from skvae.networks._module import ModuleNetwork
+
+NETWORKS: dict[str, type[Network]] = {"mlp": MLP, "conv": ConvNet}
+
+__all__ = ["MLP", "NETWORKS", "Body", "ConvNet", "ModuleNetwork", "Network", "Plug"]

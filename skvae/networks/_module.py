@@ -1,0 +1,103 @@
+"""The user's own torch modules as networks."""
+
+import copy
+
+import torch
+from torch import nn
+
+from skvae.networks._base import Body, Network
+
+
+class ModuleNetwork(Network):
+    """Encoder and decoder from the user's own torch modules.
+
+    Parameters
+    ----------
+    encoder, decoder : Module or callable
+        A module from flat rows ``(n, n_in)`` to flat rows ``(n, n_out)``, which is copied
+        and never changed, or a callable ``(n_in, n_out) -> Module``. The encoder's
+        ``n_out`` is what the posterior needs (2 * latent_dim for "diagonal"); the decoder's is
+        what the likelihood needs (n_features for most). Images come as flat rows, channels
+        last: begin with ``nn.Unflatten`` and end with ``nn.Flatten``.
+
+    Notes
+    -----
+    A callable is called under a seed from the estimator's `random_state`. Layers that draw in
+    training, such as ``nn.Dropout``, draw from torch's global generator.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skvae import VAETransformer
+    >>> from skvae.networks import ModuleNetwork
+    >>> def net(n_in, n_out):
+    ...     return nn.Sequential(nn.Linear(n_in, 8), nn.Tanh(), nn.Linear(8, n_out))
+    >>> vae = VAETransformer(network=ModuleNetwork(encoder=net, decoder=net))
+    """
+
+    def __init__(self, encoder, decoder):
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def check(self):
+        """Raise TypeError when a part is neither a module nor makes one."""
+        for name in ("encoder", "decoder"):
+            if not callable(getattr(self, name)):
+                raise TypeError(
+                    f"ModuleNetwork's {name} must be a torch.nn.Module or a callable "
+                    f"(n_in, n_out) -> Module. Got {getattr(self, name)!r} instead."
+                )
+
+    def build_encoder(self, plug):
+        """Return the body from rows to raw posterior parameters."""
+        return ModuleBody(self.encoder, plug, "encoder", "the posterior")
+
+    def build_decoder(self, plug):
+        """Return the body from codes to raw likelihood parameters."""
+        return ModuleBody(self.decoder, plug, "decoder", "the likelihood")
+
+
+class ModuleBody(Body):
+    """A copy of the user's module, tried on two rows before it is trained."""
+
+    def __init__(self, part, plug, name, wanted_by):
+        super().__init__()
+        if isinstance(part, nn.Module):
+            self.module = copy.deepcopy(part)
+        else:
+            self.module = _made(part, plug)
+        if not isinstance(self.module, nn.Module):
+            raise TypeError(f"ModuleNetwork's {name} gave {self.module!r}, not a Module.")
+        self.module.float().requires_grad_(True)
+        self._try(plug, name, wanted_by)
+
+    def run(self, x):
+        """Map rows (n, n_in) to (n, n_out)."""
+        return self.module(x)
+
+    @torch.no_grad()
+    def _try(self, plug, name, wanted_by):
+        parameters = list(self.module.parameters())
+        device = parameters[0].device if parameters else torch.device("cpu")
+        try:
+            with torch.random.fork_rng():
+                shape = tuple(
+                    self.module.eval()(torch.zeros(2, plug.n_in, device=device)).shape
+                )
+        except RuntimeError as error:
+            raise ValueError(
+                f"ModuleNetwork's {name} does not take rows of width {plug.n_in}: {error}"
+            ) from error
+        if shape != (2, plug.n_out):
+            raise ValueError(
+                f"ModuleNetwork's {name} maps rows of width {plug.n_in} to shape "
+                f"(n, {', '.join(map(str, shape[1:]))}), but {wanted_by} needs width {plug.n_out}."
+            )
+
+
+def _made(factory, plug):
+    """Call the user's factory; its draws come from the plug's generator."""
+    seed = int(torch.randint(2**31, (), generator=plug.generator))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return factory(plug.n_in, plug.n_out)
