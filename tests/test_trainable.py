@@ -125,7 +125,7 @@ def test_a_stream_comes_within_two_percent_of_fit_on_held_out_digits(digits):
     train, test = X[:1200], X[1200:]
     fitted = VAETransformer(random_state=0).fit(train)
     stream = VAETransformer(random_state=0)
-    for _ in range(10):
+    for _ in range(30):
         for chunk in np.split(train, 3):
             stream.partial_fit(chunk)
     expected = fitted.score(test)
