@@ -1,5 +1,6 @@
 """Choose the number of epochs by cross-validation."""
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -37,12 +38,15 @@ def fit_cross_validated(recipe, n_splits):
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed))
     outcome.stopped_early = epochs < recipe.plan.epochs
     outcome.best_score = -checks[epochs].loss
-    if epochs > 0:
-        for done, _ in enumerate(run_epochs(recipe, outcome), start=1):
-            record(outcome.history, checks[done].terms.mean(0), "validation_")
-            recipe.report(outcome.history)
-            if done == epochs:
-                break
+    start = copy.deepcopy(outcome.module.state_dict())
+    for done, _ in enumerate(run_epochs(recipe, outcome), start=1):
+        record(outcome.history, checks[done].terms.mean(0), "validation_")
+        recipe.report(outcome.history)
+        if done >= epochs:
+            break
+    if epochs == 0:
+        # One epoch for the record, as held-out rows take some to reject a training.
+        outcome.module.load_state_dict(start)
     if checks[epochs].noise is not None:
         outcome.module.decoder.head.set_noise(checks[epochs].noise.float())
     return outcome

@@ -143,7 +143,7 @@ class MLPBody(nn.Module):
 def _he_linear(n_in, n_out, generator, bias=True):
     """Return a linear layer with He's normal weights and zero biases (He et al. 2015)."""
     # skip_init: torch's own initialisation would draw from its global generator.
-    layer = skip_init(nn.Linear, n_in, n_out, bias=bias)
+    layer = skip_init(nn.Linear, n_in, n_out, bias=bias, dtype=torch.float32)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
     if bias:
         nn.init.zeros_(layer.bias)

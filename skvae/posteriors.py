@@ -59,9 +59,10 @@ class DiagonalHead(nn.Module):
 
     def affine_start(self, solution):
         """Return weight and bias of the raw output of a closed-form posterior."""
-        weight = torch.zeros(self.n_raw, solution.projection.shape[1])
+        shape = (self.n_raw, solution.projection.shape[1])
+        weight = torch.zeros(shape, dtype=torch.float32)
         weight[: self.latent_dim] = torch.as_tensor(solution.projection)
-        bias = torch.zeros(self.n_raw)
+        bias = torch.zeros(self.n_raw, dtype=torch.float32)
         bias[self.latent_dim :] = torch.as_tensor(solution.posterior_scale).log()
         return weight, bias
 

@@ -84,8 +84,8 @@ class VAETransformer(DensityMixin, LatentTransformer):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, where all are strings.
     n_iter_ : int
-        Epochs done. In "cv" mode those of the final training; 0 means that nothing beat
-        the start.
+        Epochs done; in "cv" mode those of the final training. The state that is kept is the
+        best on held-out rows, which may be an earlier one or the start.
     history_ : dict of str to ndarray of shape (n_iter_,)
         Per epoch ``loss`` (minus the objective), ``reconstruction`` and ``kl``, and the same
         on held-out rows with the prefix ``validation_``; nats per row, units of the data.
