@@ -13,6 +13,9 @@ from skvae.networks import NETWORKS
 from skvae.objectives import OBJECTIVES
 from skvae.posteriors import POSTERIORS, marginal_kl
 
+# So many rows tell a mean KL well enough; all of them would cost an epoch's fifth.
+_KL_ROWS = 4096
+
 
 class VAETransformer(DensityMixin, LatentTransformer):
     """Variational autoencoder: reduces, reconstructs, scores and samples.
@@ -98,8 +101,9 @@ class VAETransformer(DensityMixin, LatentTransformer):
     noise_variance_ : ndarray of shape (n_features_in_,)
         Noise variance of a Gaussian likelihood, in squared units of the data.
     latent_kl_ : ndarray of shape (latent_dim,)
-        Mean KL divergence of each latent dimension from the prior on the training rows,
-        in nats. A dimension near 0 carries no information (posterior collapse).
+        Mean KL divergence of each latent dimension from the prior on the training rows
+        (on 4096 evenly spaced ones of more), in nats. A dimension near 0 carries no
+        information (posterior collapse).
     device_ : str
         Where the model was trained.
 
@@ -211,10 +215,8 @@ class VAETransformer(DensityMixin, LatentTransformer):
         return start
 
     def _store_more(self, recipe, outcome):
-        """Mean KL per latent dimension over the training rows."""
-        encoder, totals = outcome.module.encoder, 0.0
+        """Mean KL per latent dimension over the training rows, or evenly spaced ones."""
+        rows = recipe.rows[:: -(-len(recipe.rows) // _KL_ROWS)]
         with torch.inference_mode():
-            for rows in recipe.rows.split(8192):
-                q = encoder(rows)
-                totals = totals + marginal_kl(q).sum(0, dtype=torch.float64)
-        self.latent_kl_ = (totals / len(recipe.rows)).cpu().numpy()
+            kl = marginal_kl(outcome.module.encoder(rows))
+        self.latent_kl_ = kl.mean(0, dtype=torch.float64).cpu().numpy()
