@@ -113,7 +113,8 @@ def main():
         f" {'5-NN accuracy':>20s}"
     )
     print(
-        f"{'data':15s}  k {'PCA':>9s} {'FA':>11s} {'VAE':>9s} {'gain (se)':>14s} {'VAE iso':>9s}"
+        f"{'data':15s}  k {'PCA':>9s} {'FA':>11s} {'VAE':>9s} {'gain (se)':>14s}"
+        f" {'VAE iso':>9s}"
         f" {'PCA':>8s} {'VAE iso':>8s} {'ratio':>6s} {'PCA':>6s} {'FA':>6s} {'VAE':>6s}"
     )
     wins = {"likelihood": 0, "error within 1.02": 0, "error below": 0}

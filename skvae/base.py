@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skvae.components import resolve
 from skvae.inference import by_blocks
 from skvae.trainable import TrainableMixin
+from skvae.training import trainable_mode
 
 _DTYPES = [np.float64, np.float32]
 
@@ -89,12 +90,12 @@ class LatentTransformer(
             If a parameter is out of range, if `X` holds NaN or infinity, leaves the
             likelihood's support or has too few rows. An earlier fit is then kept.
         """
-        with self._all_or_nothing():
+        with self._all_or_nothing(), trainable_mode():
             self._validate_params()
             continues = self.warm_start and hasattr(self, "_fitted")
             X = self._validate(X, reset=not continues, training=True)
             if X_val is not None:
-                X_val = self._validate(X_val, reset=False, training=True)
+                X_val = self._validate_held_out(X_val)
             self._fit(X, X_val, continues)
         return self
 
@@ -116,7 +117,7 @@ class LatentTransformer(
         self : object
             The fitted estimator.
         """
-        with self._all_or_nothing():
+        with self._all_or_nothing(), trainable_mode():
             self._validate_params()
             first = not hasattr(self, "_fitted")
             X = self._validate(X, reset=first, training=True)
@@ -176,11 +177,25 @@ class LatentTransformer(
             return self._likelihood.clip(X)
         return X
 
+    def _validate_held_out(self, X_val):
+        """Validate the caller's validation rows; messages name them."""
+        if np.ndim(X_val) != 2 or len(X_val) == 0:
+            raise ValueError(
+                f"X_val must be a table of at least one row, got shape {np.shape(X_val)}."
+            )
+        X_val = check_array(X_val, dtype=_DTYPES, input_name="X_val", estimator=self)
+        if X_val.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X_val has {X_val.shape[1]} features, but X has {self.n_features_in_}: pass "
+                "validation rows with the same columns."
+            )
+        return X_val
+
     # -- inference -------------------------------------------------------------------
 
-    def _by_blocks(self, function, rows, width=None):
+    def _by_blocks(self, function, rows, n_draws=1):
         """Apply a function of a tensor to blocks of rows on the model's device."""
-        width = self.n_features_in_ if width is None else width
+        width = self._width * n_draws
         return by_blocks(function, rows, width, self.device_)
 
     def _enter(self, x):

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import qmc
 from sklearn.utils.validation import check_is_fitted
 
+from skvae.inference import own_generator
 from skvae.objectives import Bound, elbo, iwae
 
 _N_DRAWS = 128
@@ -54,7 +55,7 @@ class DensityMixin:
             draws = eps.to(x)[:, None]
             return iwae(module, self._enter(x), draws, n_samples).value
 
-        scores = self._by_blocks(bound, X, width=n_draws * self.n_features_in_)
+        scores = self._by_blocks(bound, X, n_draws=n_draws)
         return scores + np.asarray(self._units.log_jacobian, scores.dtype)
 
     def score(self, X, y=None):
@@ -94,7 +95,7 @@ class DensityMixin:
             draws = eps.to(x)[:, None]
             return torch.stack(elbo(self._fitted(x.dtype), self._enter(x), draws), dim=1)
 
-        parts = self._by_blocks(bound, X, width=_N_DRAWS * self.n_features_in_)
+        parts = self._by_blocks(bound, X, n_draws=_N_DRAWS)
         shift = np.asarray(self._units.log_jacobian, parts.dtype)
         return Bound(parts[:, 0] + shift, parts[:, 1] + shift, parts[:, 2])
 
@@ -141,9 +142,7 @@ class DensityMixin:
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        rng = random_state
-        if not isinstance(rng, np.random.RandomState):
-            rng = np.random.RandomState(rng)
+        rng = own_generator(random_state)
         codes = rng.standard_normal((n_samples, self._n_features_out))
 
         def draw(z):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
 from skvae.training import few_threads
 
@@ -35,6 +36,13 @@ def by_blocks(function, rows, width, device):
             for start in range(0, len(rows), block)
         ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def own_generator(random_state):
+    """Return a RandomState; for None one of its own, not NumPy's global one."""
+    if random_state is None:
+        return np.random.RandomState()
+    return check_random_state(random_state)
 
 
 def _tensor(rows, device):

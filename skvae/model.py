@@ -94,6 +94,26 @@ def start_affine(vae, solution):
         part.body.start_affine(*part.head.affine_start(solution))
 
 
+@torch.no_grad()
+def widest_layer(module, n_features):
+    """Return the elements per row of the largest intermediate result."""
+    sizes = [n_features]
+
+    def note(_, inputs, output):
+        if isinstance(output, torch.Tensor):
+            sizes.append(output.numel())
+
+    hooks = [part.register_forward_hook(note) for part in module.modules()]
+    try:
+        device = next(module.parameters()).device
+        row = torch.zeros(1, n_features, device=device, dtype=torch.float32)
+        module.decoder(module.encoder(row).mean)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(sizes)
+
+
 class Fitted:
     """A trained module in each precision it is asked for.
 

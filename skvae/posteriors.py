@@ -130,12 +130,10 @@ class FullHead(nn.Module):
 
 
 def _affine_start(head, solution):
-    """The raw output begins with mean and log-scale; what follows starts at zero."""
-    k = head.latent_dim
-    weight, bias = (
-        torch.zeros(head.n_raw, solution.projection.shape[1]),
-        torch.zeros(head.n_raw),
-    )
+    """Return weight and bias; what follows mean and log-scale starts at zero."""
+    k, dtype = head.latent_dim, torch.float32
+    weight = torch.zeros(head.n_raw, solution.projection.shape[1], dtype=dtype)
+    bias = torch.zeros(head.n_raw, dtype=dtype)
     weight[:k] = torch.as_tensor(solution.projection)
     bias[k : 2 * k] = torch.as_tensor(solution.posterior_scale).log()
     return weight, bias

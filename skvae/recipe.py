@@ -35,6 +35,9 @@ class Recipe:
     rows : Tensor of shape (n, n_features)
         In model units.
     seed : int
+    epochs_before : int
+        Epochs that the module has behind it: what continues must not meet the draws of
+        its first epochs again.
     report : callable
         Called after each epoch with the history so far.
     """
@@ -45,23 +48,27 @@ class Recipe:
     plan: Plan
     rows: torch.Tensor
     seed: int
+    epochs_before: int = 0
     beta: float = 1.0
     kl_warmup: int = 0
     report: Callable = lambda history: None
 
     def generator(self, stream):
         """Return a generator on the CPU for one of the recipe's random streams."""
-        return torch.Generator().manual_seed(self.seed + stream)
+        return torch.Generator().manual_seed(self._stream_seed(stream))
+
+    def _stream_seed(self, stream):
+        sequence = np.random.SeedSequence((self.seed, self.epochs_before, stream))
+        return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
     def loss_terms(self, module, stream):
         """Return the training loss as :func:`skvae.training.train` expects it."""
         device, latent_dim = self.rows.device, module.latent_dim
-        generator = torch.Generator(device).manual_seed(self.seed + stream)
+        generator = torch.Generator(device).manual_seed(self._stream_seed(stream))
 
         def terms(x, epoch):
-            eps = torch.randn(
-                self.n_samples, len(x), latent_dim, generator=generator, device=device
-            )
+            shape = (self.n_samples, len(x), latent_dim)
+            eps = torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
             beta = self.beta * min(1.0, epoch / self.kl_warmup if self.kl_warmup else 1.0)
             bound = self.objective(module, x, eps, self.n_samples, beta)
             means = [part.mean() for part in bound]
@@ -114,6 +121,16 @@ class Outcome:
         }
 
 
+def join_histories(first, second):
+    """Return one history after the other; where one has no such term it is NaN."""
+    names = {**first, **second}
+    gap = {key: np.full(len(part["loss"]), np.nan) for key, part in ((0, first), (1, second))}
+    return {
+        name: np.concatenate([first.get(name, gap[0]), second.get(name, gap[1])])
+        for name in names
+    }
+
+
 def record(history, terms, prefix=""):
     """Append one epoch's terms to a history."""
     for name, value in zip(_TERMS, terms, strict=True):
@@ -139,8 +156,8 @@ def run_epochs(recipe, outcome, indices=None, optimizer=None):
 def held_out_draws(recipe, n_rows, latent_dim):
     """Return fixed standard normal draws, so that epochs are compared on the same."""
     n_groups = int(np.clip(_HELD_OUT_DRAWS // (n_rows * recipe.n_samples), 1, _MAX_DRAWS))
-    n_draws = n_groups * recipe.n_samples
-    eps = torch.randn(n_draws, n_rows, latent_dim, generator=recipe.generator(1))
+    shape = (n_groups * recipe.n_samples, n_rows, latent_dim)
+    eps = torch.randn(shape, generator=recipe.generator(1), dtype=torch.float32)
     return eps.to(recipe.rows.device)
 
 

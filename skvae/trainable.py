@@ -1,5 +1,6 @@
 """The training half of an estimator: from parameters and rows to fitted attributes."""
 
+import copy
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,8 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
 from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode
-from skvae.model import Fitted
-from skvae.recipe import Recipe
+from skvae.inference import own_generator
+from skvae.model import Fitted, widest_layer
+from skvae.recipe import Recipe, join_histories
 from skvae.training import Plan, make_optimizer, on_cpu, resolve_device
 
 
@@ -68,17 +70,11 @@ class TrainableMixin:
         device = resolve_device(self.device)
         components = self._components()
         likelihood = self._likelihood if continues else components["likelihood"]
-        likelihood.check_support(X, getattr(self, "feature_names_in_", None))
+        X = likelihood.check_support(X, getattr(self, "feature_names_in_", None))
         image_shape = self._image_shape(X.shape[1])
         units = self._units if continues else likelihood.units(X)
         if growing and not continues:
             units = units.provisional()
-        rows = torch.from_numpy(np.require(units.enter(X, np.float32), requirements=["C", "W"]))
-        rows = rows.to(device)
-        # Not check_random_state(None): that would draw from NumPy's global generator.
-        rng = self.random_state
-        if rng is None or isinstance(rng, Integral):
-            rng = np.random.RandomState(rng)
         recipe = Recipe(
             start=self._start(components, units, image_shape),
             plan=Plan.for_rows(
@@ -88,8 +84,9 @@ class TrainableMixin:
                 self.learning_rate_init,
                 self.weight_decay,
             ),
-            rows=rows,
-            seed=int(rng.randint(2**31 - 1)),
+            rows=_on_device(X, units, device),
+            seed=int(own_generator(self.random_state).randint(2**31 - 1)),
+            epochs_before=self.n_iter_ if continues else 0,
             **self._objective(continues or growing),
         )
         if 0 < recipe.plan.epochs <= recipe.kl_warmup:
@@ -108,8 +105,8 @@ class TrainableMixin:
         recipe, likelihood, units = self._prepare(X, continues)
         rows_val = None
         if X_val is not None:
-            likelihood.check_support(X_val, getattr(self, "feature_names_in_", None))
-            rows_val = torch.as_tensor(units.enter(X_val, np.float32)).to(recipe.rows.device)
+            X_val = likelihood.clip(X_val, "X_val")
+            rows_val = _on_device(X_val, units, recipe.rows.device)
         module = self._fitted.trainable_copy().to(recipe.rows.device) if continues else None
         stopping = Stopping(
             self.early_stopping, self.validation_fraction, self.n_iter_no_change, self.tol
@@ -138,8 +135,15 @@ class TrainableMixin:
         else:
             module = self._fitted.trainable_copy().to(recipe.rows.device)
         optimizer = make_optimizer(module, plan)
+        settings = [
+            {name: group[name] for name in ("lr", "weight_decay")}
+            for group in optimizer.param_groups
+        ]
         if getattr(self, "_optimizer_state", None) is not None:
-            optimizer.load_state_dict(self._optimizer_state)
+            # A copy: training changes the state in place, and may fail.
+            optimizer.load_state_dict(copy.deepcopy(self._optimizer_state))
+            for group, fresh in zip(optimizer.param_groups, settings, strict=True):
+                group.update(fresh)
         outcome = fit_all(recipe, module, optimizer)
         self._store(recipe, likelihood, units, outcome, extend=not first)
         self._optimizer_state = on_cpu(optimizer.state_dict())
@@ -149,12 +153,10 @@ class TrainableMixin:
         shift = units.log_jacobian
         history = outcome.history_in_data_units(shift)
         if extend:
-            history = {
-                name: np.concatenate([self.history_.get(name, []), values])
-                for name, values in history.items()
-            }
+            history = join_histories(self.history_, history)
         self._likelihood, self._units = likelihood, units
         self._fitted = Fitted(outcome.module)
+        self._width = widest_layer(outcome.module, recipe.rows.shape[1])
         self._optimizer_state = None
         self.device_ = str(recipe.rows.device)
         self.history_ = history
@@ -172,3 +174,9 @@ class TrainableMixin:
 
     def _store_more(self, recipe, outcome):
         """Set fitted attributes that only one estimator has."""
+
+
+def _on_device(X, units, device):
+    """Return rows in model units as a float32 tensor."""
+    rows = np.require(units.enter(X, np.float32), requirements=["C", "W"])
+    return torch.from_numpy(rows).to(device)

@@ -96,6 +96,13 @@ def few_threads(n_elements, n_products=0):
         torch.set_num_threads(before)
 
 
+@contextmanager
+def trainable_mode():
+    """Record gradients, whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 def make_optimizer(module, plan):
     """Return AdamW; biases and other vectors are not decayed."""
     parameters = [p for p in module.parameters() if p.requires_grad]

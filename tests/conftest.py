@@ -43,7 +43,7 @@ def model(quick, digits):
     """Return a model trained far enough to be nonlinear; `rows` are held out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return quick(max_iter=15).fit(digits[:1000])
+        return quick(max_iter=40, learning_rate_init=3e-3).fit(digits[:1000])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -47,7 +47,7 @@ def test_the_training_loss_is_minus_the_mean_bound_with_its_parts(objective, n_s
     recipe = make_recipe(objective=objective, n_samples=n_samples)
     module = started(recipe)
     terms = recipe.loss_terms(module, stream=2)(recipe.rows)
-    generator = torch.Generator().manual_seed(recipe.seed + 2)
+    generator = recipe.generator(2)
     eps = torch.randn(n_samples, 30, 2, generator=generator)
     value, reconstruction, kl = objective(module, recipe.rows, eps)
     expected = torch.stack([-value.mean(), reconstruction.mean(), kl.mean()])

@@ -206,5 +206,5 @@ def test_a_start_that_is_kept_does_not_warn(iris):
 
 def test_training_improves_on_the_start(model, digits, rows):
     start = VAETransformer(max_iter=0).fit(digits[:1000])
-    assert model.score(rows) > start.score(rows) + 3
+    assert model.score(rows) > start.score(rows) + 1
     assert model.loss_curve_[-1] < model.loss_curve_[0]

@@ -49,7 +49,7 @@ def test_the_bound_rises_with_the_number_of_samples_in_the_mean(model, rows):
     scores = [model.score_samples(rows, n_samples=n).mean() for n in (1, 2, 8, 32, 128, 512)]
     assert np.all(np.diff(scores) > 0)
     # It converges: the last step is a small part of the whole.
-    assert scores[-1] - scores[-2] < 0.1 * (scores[-1] - scores[0])
+    assert scores[-1] - scores[-2] < 0.25 * (scores[-1] - scores[0])
 
 
 def test_one_sample_is_the_elbo(model, rows):

@@ -8,6 +8,9 @@ from torch import nn
 from skvae.components import Component
 from skvae.units import Units
 
+# Values so little outside the support are taken for its edge.
+_ROUNDING = 1e-6
+
 
 class Likelihood(Component):
     """A family of distributions p(x|z); builds the decoder's head."""
@@ -31,23 +34,25 @@ class Likelihood(Component):
         return None
 
     def check_support(self, X, feature_names=None):
-        """Raise ValueError when training data leave the support.
+        """Return training data inside the support, or raise ValueError.
 
-        The message names the column that is furthest outside and its range.
+        The message names the column that is furthest outside and its range. Rounding is
+        forgiven: MinMaxScaler gives values of 1 + 2e-16.
         """
         low, high = self.support
         lowest, highest = X.min(axis=0), X.max(axis=0)
         excess = np.maximum(low - lowest, highest - high)
         worst = int(np.argmax(excess))
-        if excess[worst] > 0:
+        if excess[worst] > _ROUNDING:
             name = f"feature {worst}" if feature_names is None else repr(feature_names[worst])
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs values in [{low:g}, {high:g}], "
                 f"but {name} of X ranges from {lowest[worst]:.6g} to {highest[worst]:.6g}. "
                 f"{self.remedy}"
             )
+        return np.clip(X, low, high) if excess[worst] > 0 else X
 
-    def clip(self, X):
+    def clip(self, X, name="X"):
         """Return `X` with values outside the support moved to its edge, and warn once.
 
         A held-out fold scaled by the training fold's minimum and maximum leaves the
@@ -56,13 +61,15 @@ class Likelihood(Component):
         low, high = self.support
         if (low == -np.inf and high == np.inf) or (X.min() >= low and X.max() <= high):
             return X
-        outside = ~((low <= X) & (high >= X))
-        warnings.warn(
-            f"{outside.mean():.2%} of the values of X lie outside [{low:g}, {high:g}], the "
-            f"support of the {type(self).__name__} likelihood, and were clipped to it.",
-            UserWarning,
-            stacklevel=4,
-        )
+        outside = (low - _ROUNDING > X) | (high + _ROUNDING < X)
+        if outside.any():
+            warnings.warn(
+                f"{outside.sum()} of the {X.size} values of {name} lie outside [{low:g}, "
+                f"{high:g}], the support of the {type(self).__name__} likelihood, and were "
+                "clipped to it.",
+                UserWarning,
+                stacklevel=4,
+            )
         return np.clip(X, low, high)
 
 

@@ -75,7 +75,7 @@ class Gaussian(Likelihood):
         """Return a :class:`GaussianHead`."""
         n_features = rows.shape[1]
         constant = torch.as_tensor(units.constant & self._per_feature)
-        scale = torch.ones(n_features if self._per_feature else 1)
+        scale = torch.ones(n_features if self._per_feature else 1, dtype=torch.float32)
         if self._fixed:
             scale = scale * (self.noise / float(units.scale[0]))
         return GaussianHead(n_features, scale, not self._fixed, constant)
@@ -125,7 +125,8 @@ class GaussianHead(LikelihoodHead):
         self.has_noise = learned
         self.has_constant = bool(constant.any())
         self.register_buffer("constant", constant, persistent=True)
-        self.register_buffer("start_bias", torch.zeros(n_features), persistent=False)
+        start_bias = torch.zeros(n_features, dtype=torch.float32)
+        self.register_buffer("start_bias", start_bias, persistent=False)
         if learned:
             self.log_scale = nn.Parameter(scale.log())
         else:
@@ -158,7 +159,7 @@ class GaussianHead(LikelihoodHead):
     def affine_start(self, solution):
         """Take over the noise of the closed form; its loadings are the decoder."""
         self.set_noise(torch.as_tensor(solution.noise_variance))
-        return torch.as_tensor(solution.loadings), torch.zeros(self.n_raw)
+        return torch.as_tensor(solution.loadings), torch.zeros(self.n_raw, dtype=torch.float32)
 
     @torch.no_grad()
     def set_noise(self, variance):

@@ -86,7 +86,9 @@ def he_start(layer, generator):
 def he_linear(n_in, n_out, generator, bias=True):
     """Return a linear layer with He's start."""
     # skip_init: torch's own initialisation would draw from its global generator.
-    return he_start(skip_init(nn.Linear, n_in, n_out, bias=bias), generator)
+    return he_start(
+        skip_init(nn.Linear, n_in, n_out, bias=bias, dtype=torch.float32), generator
+    )
 
 
 class _SkipsOneRow:
@@ -126,5 +128,7 @@ class Dropout(nn.Module):
             return x
         self.step += 1
         generator = torch.Generator(x.device).manual_seed(self.seed + self.step)
-        keep = torch.rand(x.shape, generator=generator, device=x.device) >= self.p
+        keep = (
+            torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype) >= self.p
+        )
         return x * keep / (1 - self.p)

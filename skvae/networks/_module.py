@@ -91,7 +91,8 @@ class ModuleBody(Body):
         if shape != (2, plug.n_out):
             raise ValueError(
                 f"ModuleNetwork's {name} maps rows of width {plug.n_in} to shape "
-                f"(n, {', '.join(map(str, shape[1:]))}), but {wanted_by} needs width {plug.n_out}."
+                f"(n, {', '.join(map(str, shape[1:]))}), but {wanted_by} needs width "
+                f"{plug.n_out}."
             )
 
 
