@@ -51,7 +51,7 @@ def make_recipe(X, epochs=3, likelihood=None, learning_rate=3e-3, seed=0, object
     def start(rows, seed):
         parts = (MLP((8,)), likelihood, Diagonal())
         generator = torch.Generator().manual_seed(seed)
-        vae = build_vae(*parts, rows, units, 1, generator)
+        vae = build_vae(*parts, rows, units, 1, None, generator)
         start_affine(vae, likelihood.linear_start(rows, 1, units))
         return vae
 

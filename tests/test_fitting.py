@@ -46,7 +46,7 @@ def make_recipe(n=60, epochs=6, learning_rate=3e-3, seed=0, likelihood=None, **c
     def start(rows, seed):
         parts = (MLP((8,)), likelihood, Diagonal())
         generator = torch.Generator().manual_seed(seed)
-        vae = build_vae(*parts, rows, units, 1, generator)
+        vae = build_vae(*parts, rows, units, 1, None, generator)
         start_affine(vae, likelihood.linear_start(rows, 1, units))
         return vae
 
@@ -204,7 +204,7 @@ def hold_out(recipe, **changes):
     eps = held_out_draws(recipe, 20, 1)
 
     def score(module):
-        return -mean_terms(module, recipe.objective, rows_val, eps)[0]
+        return -mean_terms(recipe, module, rows_val, eps)[0]
 
     outcome = fit_hold_out(recipe, indices, rows_val, stopping(True, **changes))
     return outcome, score(started(recipe)), score(outcome.module)

@@ -5,12 +5,16 @@ import pytest
 import torch
 
 from skvae.components import resolve
-from skvae.networks import ACTIVATIONS, MLP, NETWORKS
+from skvae.networks import MLP, NETWORKS, ConvNet, Plug
+from skvae.networks._base import ACTIVATIONS
 
 N_FEATURES, LATENT_DIM = 64, 3
+# Raw outputs of a Gaussian posterior, and of likelihoods with one parameter and two.
+N_RAW = {"encoder": [1, 5, N_FEATURES], "decoder": [N_FEATURES, 2 * N_FEATURES]}
 
 # A smaller object than the default where that saves time; others are taken as they are.
-SMALL = {"mlp": MLP((16, 8))}
+IMAGE_SHAPE = (8, 8, 1)
+SMALL = {"mlp": MLP((16, 8)), "conv": ConvNet((4,))}
 OBJECTS = {name: SMALL.get(name, cls()) for name, cls in NETWORKS.items()}
 each_network = pytest.mark.parametrize("network", OBJECTS.values(), ids=OBJECTS)
 WITH_LINEAR_PATH = [
@@ -27,10 +31,12 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def build(network, side, seed=0, n_raw=5):
+def build(network, side, seed=0, n_raw=None):
     """Return a body and rows that it takes."""
     n_in = N_FEATURES if side == "encoder" else LATENT_DIM
-    body = getattr(network, side)(n_in, n_raw, generator(seed))
+    n_out = n_raw or (5 if side == "encoder" else N_FEATURES)
+    plug = Plug(n_in, n_out, IMAGE_SHAPE, generator(seed))
+    body = getattr(network, f"build_{side}")(plug)
     return body, torch.randn(7, n_in, generator=generator(99))
 
 
@@ -39,8 +45,7 @@ def parameters(body):
 
 
 @each_network
-@each_side
-@pytest.mark.parametrize("n_raw", [1, 5, N_FEATURES])
+@pytest.mark.parametrize(("side", "n_raw"), [(s, n) for s in N_RAW for n in N_RAW[s]])
 def test_a_body_maps_rows_to_raw_outputs(network, side, n_raw):
     body, x = build(network, side, n_raw=n_raw)
     assert body(x).shape == (7, n_raw)
@@ -103,7 +108,8 @@ def test_all_weights_are_finite_and_all_biases_zero(network, side):
 def test_start_bias_shifts_the_output_to_it(network):
     body, z = build(network, "decoder")
     body.eval()
-    before, bias = body(z), torch.arange(5.0)
+    # The same for all pixels: a convolution has one bias a channel.
+    before, bias = body(z), torch.full((N_FEATURES,), 1.5)
     body.start_bias(bias)
     torch.testing.assert_close(body(z), before + bias)
 
@@ -119,7 +125,7 @@ def test_every_parameter_gets_a_gradient(network, side):
 
 
 def test_weights_have_the_variance_of_he():
-    body = MLP((300, 200)).encoder(400, 300, generator())
+    body = MLP((300, 200)).build_encoder(Plug(400, 300, None, generator()))
     for name, weight in body.named_parameters():
         if name.endswith("weight"):
             n, scale = weight.numel(), (2 / weight.shape[1]) ** 0.5
@@ -131,7 +137,7 @@ def test_weights_have_the_variance_of_he():
 @pytest.mark.parametrize("network", WITH_LINEAR_PATH, ids=repr)
 @each_side
 def test_start_affine_is_exact(network, side):
-    body, x = build(network, side)
+    body, x = build(network, side, n_raw=5)
     weight = torch.randn(5, x.shape[1], generator=generator(1))
     bias = torch.randn(5, generator=generator(2))
     body.start_affine(weight, bias)
@@ -154,7 +160,7 @@ def test_start_affine_accepts_the_closed_forms_float64():
 
 @each_side
 def test_after_an_affine_start_the_hidden_layers_learn_from_the_second_step(side):
-    body, x = build(MLP((8, 4)), side)
+    body, x = build(MLP((8, 4)), side, n_raw=5)
     body.start_affine(torch.zeros(5, x.shape[1]), torch.ones(5))
     first_layer = body.hidden[0].weight
     optimizer = torch.optim.SGD(body.parameters(), lr=0.01)
@@ -177,7 +183,7 @@ def test_without_hidden_layers_a_body_is_one_linear_map():
 def test_the_decoder_has_the_encoders_layers_in_reverse():
     network = MLP((16, 8), linear_map=False)
     widths = {
-        side: [p.shape[0] for p in build(network, side)[0].parameters() if p.ndim == 2]
+        side: [p.shape[0] for p in build(network, side, n_raw=5)[0].parameters() if p.ndim == 2]
         for side in ("encoder", "decoder")
     }
     assert widths == {"encoder": [16, 8, 5], "decoder": [8, 16, 5]}

@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.model import build_vae, start_affine
 from skvae.networks import MLP
-from skvae.objectives import OBJECTIVES, elbo, importance_weighted
+from skvae.objectives import OBJECTIVES, elbo, iwae
 from skvae.posteriors import POSTERIORS
 from skvae.units import Units
 
@@ -36,7 +36,7 @@ def linear_model(posterior="diagonal", shift=0.0):
     rows -= rows.mean(0)
     units, likelihood = Units.identity(N_FEATURES), Gaussian()
     parts = (MLP(()), likelihood, POSTERIORS[posterior]())
-    vae = build_vae(*parts, rows, units, LATENT_DIM, torch.Generator().manual_seed(0))
+    vae = build_vae(*parts, rows, units, LATENT_DIM, None, torch.Generator().manual_seed(0))
     start_affine(vae, likelihood.linear_start(rows, LATENT_DIM, units))
     vae.double()
     with torch.no_grad():
@@ -129,7 +129,7 @@ def test_gradients_reach_encoder_and_decoder(objective, likelihood):
     x = (randn(N_ROWS, N_FEATURES) > 0).float()
     parts = (MLP((5,)), LIKELIHOODS[likelihood](), POSTERIORS["diagonal"]())
     units, generator = Units.identity(N_FEATURES), torch.Generator().manual_seed(0)
-    vae = build_vae(*parts, x, units, LATENT_DIM, generator)
+    vae = build_vae(*parts, x, units, LATENT_DIM, None, generator)
     objective(vae, x, randn(2, N_ROWS, LATENT_DIM).float()).value.mean().backward()
     for name, parameter in vae.named_parameters():
         assert parameter.grad.isfinite().all(), name
@@ -165,7 +165,7 @@ def test_with_the_exact_posterior_every_importance_bound_is_the_likelihood(
     posterior, n_samples
 ):
     vae, x, exact = linear_model(posterior)
-    bound = importance_weighted(vae, x, randn(64, N_ROWS, LATENT_DIM), n_samples)
+    bound = iwae(vae, x, randn(64, N_ROWS, LATENT_DIM), n_samples).value
     # All weights are equal: no error but that of a start kept in float32.
     torch.testing.assert_close(bound, exact, atol=1e-5, rtol=0)
 
@@ -174,14 +174,14 @@ def test_the_importance_bound_rises_with_the_samples_and_stays_below():
     vae, x, exact = linear_model(shift=0.5)
     eps = randn(1024, N_ROWS, LATENT_DIM)
     with torch.no_grad():
-        bounds = [importance_weighted(vae, x, eps, 4**k) for k in range(6)]
+        bounds = [iwae(vae, x, eps, 4**k).value for k in range(6)]
     # Groups are nested and the logarithm is concave: on the same draws it never falls.
     for smaller, larger in pairwise(bounds):
         assert (larger > smaller).all()
     # Each of 64 groups of 16 samples on its own, for a standard error.
     draws = eps.reshape(64, 16, N_ROWS, LATENT_DIM).transpose(0, 1).flatten(1, 2)
     with torch.no_grad():
-        each = importance_weighted(vae, x.repeat(64, 1), draws, 16)
+        each = iwae(vae, x.repeat(64, 1), draws, 16).value
     mean, error = mean_and_error(each.reshape(64, N_ROWS))
     assert (mean < exact + Z * error).all()
     torch.testing.assert_close(mean, bounds[2])
@@ -191,7 +191,7 @@ def test_many_importance_samples_reach_the_likelihood():
     vae, x, exact = linear_model(shift=0.3)
     eps = randn(4096, N_ROWS, LATENT_DIM)
     with torch.no_grad():
-        bound = importance_weighted(vae, x, eps, 4096)
+        bound = iwae(vae, x, eps, 4096).value
         q = vae.encoder(x)
         z = vae.encoder.head.reparameterize(q, eps)
         joint = vae.decoder(z).log_prob(x) + vae.prior(q).log_prob(z)
@@ -206,7 +206,7 @@ def test_one_importance_sample_is_the_elbo_in_expectation():
     copies = x.repeat(4000, 1)
     eps = randn(1, len(copies), LATENT_DIM)
     with torch.no_grad():
-        difference = elbo(vae, copies, eps).value - importance_weighted(vae, copies, eps, 1)
+        difference = elbo(vae, copies, eps).value - iwae(vae, copies, eps, 1).value
     mean, error = mean_and_error(difference.reshape(4000, N_ROWS))
     assert (mean.abs() < Z * error).all()
 
@@ -214,14 +214,14 @@ def test_one_importance_sample_is_the_elbo_in_expectation():
 def test_bounds_of_several_groups_are_averaged():
     vae, x, _ = linear_model(shift=0.5)
     eps = randn(8, N_ROWS, LATENT_DIM)
-    pooled = importance_weighted(vae, x, eps, 2)
-    groups = [importance_weighted(vae, x, eps[i : i + 2], 2) for i in range(0, 8, 2)]
+    pooled = iwae(vae, x, eps, 2).value
+    groups = [iwae(vae, x, eps[i : i + 2], 2).value for i in range(0, 8, 2)]
     torch.testing.assert_close(pooled, torch.stack(groups).mean(0))
 
 
 def test_weights_far_below_float32s_range_do_not_underflow():
     vae, x, _ = linear_model()
     far = (x + 1e4).float()
-    bound = importance_weighted(vae.float(), far, randn(8, N_ROWS, LATENT_DIM).float(), 8)
+    bound = iwae(vae.float(), far, randn(8, N_ROWS, LATENT_DIM).float(), 8).value
     assert bound.isfinite().all()
     assert (bound < -1e4).all()

@@ -31,7 +31,7 @@ def make_recipe(n=30, epochs=3, seed=0, objective=elbo, n_samples=1):
     def start(rows, seed):
         generator = torch.Generator().manual_seed(seed)
         parts = (MLP((5,)), Gaussian(), Diagonal())
-        return build_vae(*parts, rows, Units.identity(4), 2, generator)
+        return build_vae(*parts, rows, Units.identity(4), 2, None, generator)
 
     plan = Plan(epochs, 8, 3e-3, 0.01)
     return Recipe(start, objective, n_samples, plan, rows, seed)
@@ -46,10 +46,10 @@ def started(recipe):
 def test_the_training_loss_is_minus_the_mean_bound_with_its_parts(objective, n_samples):
     recipe = make_recipe(objective=objective, n_samples=n_samples)
     module = started(recipe)
-    terms = recipe.loss_terms(module, stream=2)(recipe.rows)
+    terms = recipe.loss_terms(module, stream=2)(recipe.rows, 0)
     generator = recipe.generator(2)
     eps = torch.randn(n_samples, 30, 2, generator=generator)
-    value, reconstruction, kl = objective(module, recipe.rows, eps)
+    value, reconstruction, kl = objective(module, recipe.rows, eps, n_samples)
     expected = torch.stack([-value.mean(), reconstruction.mean(), kl.mean()])
     torch.testing.assert_close(terms, expected)
 
@@ -57,7 +57,7 @@ def test_the_training_loss_is_minus_the_mean_bound_with_its_parts(objective, n_s
 def test_each_step_has_its_own_draws():
     recipe = make_recipe()
     terms = recipe.loss_terms(started(recipe), stream=2)
-    assert not torch.equal(terms(recipe.rows), terms(recipe.rows))
+    assert not torch.equal(terms(recipe.rows, 0), terms(recipe.rows, 0))
 
 
 def test_streams_repeat_and_differ():
@@ -83,18 +83,18 @@ def test_few_held_out_rows_get_more_draws_and_all_get_the_same_again(n_rows, n_d
 def test_held_out_terms_do_not_depend_on_the_blocks(objective, monkeypatch):
     recipe = make_recipe()
     module, eps = started(recipe), held_out_draws(recipe, 30, 2)
-    whole = held_out_terms(module, objective, recipe.rows, eps)
+    whole = held_out_terms(recipe, module, recipe.rows, eps)
     monkeypatch.setattr(recipe_module, "_EVALUATION_ROWS", 7)
-    torch.testing.assert_close(held_out_terms(module, objective, recipe.rows, eps), whole)
+    torch.testing.assert_close(held_out_terms(recipe, module, recipe.rows, eps), whole)
     assert whole.shape == (30, 3)
-    mean = mean_terms(module, objective, recipe.rows, eps)
+    mean = mean_terms(recipe, module, recipe.rows, eps)
     assert mean == pytest.approx(whole.mean(0).tolist(), rel=1e-5)
 
 
 def test_judging_needs_no_gradient_and_puts_the_module_into_evaluation():
     recipe = make_recipe()
     module = started(recipe).train()
-    terms = held_out_terms(module, elbo, recipe.rows, held_out_draws(recipe, 30, 2))
+    terms = held_out_terms(recipe, module, recipe.rows, held_out_draws(recipe, 30, 2))
     assert not terms.requires_grad
     assert not module.training
 

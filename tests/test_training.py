@@ -28,7 +28,7 @@ class Recorder(nn.Module):
         self.batches = []
         self.modes = []
 
-    def terms(self, rows):
+    def terms(self, rows, epoch):
         self.batches.append(rows[:, 0].tolist())
         self.modes.append(self.training)
         mean = rows[:, 0].mean()
@@ -146,7 +146,7 @@ def test_the_loop_solves_a_linear_regression(one_cycle):
     y = X @ torch.tensor([[2.0], [-3.0]]) + 0.5
     module, rows = nn.Linear(2, 1), torch.cat([X, y], dim=1)
 
-    def terms(rows):
+    def terms(rows, epoch):
         return (module(rows[:, :2]) - rows[:, 2:]).square().mean()[None]
 
     losses = list(
@@ -169,9 +169,9 @@ def rates(n=10, **changes):
     module, rows, seen = Recorder(), torch.arange(float(n))[:, None], []
     optimizer = make_optimizer(module, plan(**changes))
 
-    def terms(batch):
+    def terms(batch, epoch):
         seen.append(optimizer.param_groups[0]["lr"])
-        return module.terms(batch)
+        return module.terms(batch, epoch)
 
     list(train(module, terms, rows, plan(**changes), generator(), optimizer=optimizer))
     return np.array(seen)
@@ -220,7 +220,7 @@ def test_the_same_seeds_give_the_same_bits_and_the_global_generator_stays():
             module.bias.zero_()
         torch.set_rng_state(state)
 
-        def terms(rows, module=module):
+        def terms(rows, epoch, module=module):
             return (module(rows) - rows.flip(1)).square().mean()[None]
 
         list(train(module, terms, rows, plan(), generator(5)))
