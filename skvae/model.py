@@ -17,16 +17,19 @@ class Conditional(nn.Module):
         Maps rows (n, n_in) to raw parameters (n, head.n_raw).
     head : Module
         Maps raw parameters to a ``torch.distributions`` object over whole rows.
+    lens : Module or None
+        Maps rows to what the body sees of them.
     """
 
-    def __init__(self, body, head):
+    def __init__(self, body, head, lens=None):
         super().__init__()
+        self.lens = lens
         self.body = body
         self.head = head
 
     def forward(self, x):
         """Return the distribution given `x`."""
-        return self.head(self.body(x))
+        return self.head(self.body(x if self.lens is None else self.lens(x)))
 
 
 class VAE(nn.Module):
@@ -77,7 +80,10 @@ def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_sha
         Plug(latent_dim, decoder_head.n_raw, image_shape, generator)
     )
     decoder.start_bias(decoder_head.start_bias)
-    return VAE(Conditional(encoder, encoder_head), Conditional(decoder, decoder_head))
+    return VAE(
+        Conditional(encoder, encoder_head, likelihood.lens()),
+        Conditional(decoder, decoder_head),
+    )
 
 
 def can_start_affine(vae):

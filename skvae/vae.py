@@ -31,8 +31,9 @@ class VAETransformer(DensityMixin, LatentTransformer):
         Dimensions of the latent space.
     network : {"mlp", "conv"} or object from :mod:`skvae.networks`, default="mlp"
         Encoder and decoder.
-    likelihood : {"gaussian", "bernoulli", "continuous_bernoulli"} or object from \
-:mod:`skvae.likelihoods`, default="gaussian"
+    likelihood : {"gaussian", "bernoulli", "continuous_bernoulli", "poisson", \
+"negative_binomial", "categorical"} or object from :mod:`skvae.likelihoods`, \
+default="gaussian"
         Distribution p(x|z) of a row given its code.
     posterior : {"diagonal", "full"} or object from :mod:`skvae.posteriors`, \
 default="diagonal"

@@ -7,19 +7,27 @@ learned of it. A new one is one subclass of :class:`Likelihood`, one of
 
 from skvae.likelihoods._base import Likelihood, LikelihoodHead
 from skvae.likelihoods._bernoulli import Bernoulli, ContinuousBernoulli
+from skvae.likelihoods._categorical import Categorical
+from skvae.likelihoods._counts import NegativeBinomial, Poisson
 from skvae.likelihoods._gaussian import Gaussian
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
     "bernoulli": Bernoulli,
     "continuous_bernoulli": ContinuousBernoulli,
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "categorical": Categorical,
 }
 
 __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
+    "Categorical",
     "ContinuousBernoulli",
     "Gaussian",
     "Likelihood",
     "LikelihoodHead",
+    "NegativeBinomial",
+    "Poisson",
 ]

@@ -29,6 +29,10 @@ class Likelihood(Component):
         """Return the model's units for the training data."""
         return Units.identity(X.shape[1])
 
+    def lens(self) -> nn.Module | None:
+        """Return what the encoder sees the rows through, or None for the rows themselves."""
+        return None
+
     def linear_start(self, rows, latent_dim, units):
         """Return the closed-form linear-Gaussian model of the rows, or None."""
         return None

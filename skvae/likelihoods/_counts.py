@@ -1,0 +1,137 @@
+"""Likelihoods of counts."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.distributions import Independent
+from torch.distributions import NegativeBinomial as TorchNegativeBinomial
+from torch.distributions import Poisson as TorchPoisson
+
+from skvae.likelihoods._base import Likelihood, LikelihoodHead
+
+# Log-rates beyond these leave float32.
+_LOG_RATE_RANGE = (-30.0, 30.0)
+
+
+class Log1p(nn.Module):
+    """What the encoder sees of counts: their size, and not their skewness."""
+
+    def forward(self, x):
+        """Return ``log(1 + x)``."""
+        return torch.log1p(x)
+
+
+class Counts(Likelihood):
+    """Base of the likelihoods of whole numbers from 0 on."""
+
+    support = (0.0, np.inf)
+    remedy = "Counts cannot be negative; use likelihood='gaussian' for other data."
+
+    def lens(self):
+        """Show the encoder logarithms."""
+        return Log1p()
+
+    def check_support(self, X, feature_names=None):
+        """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
+        X = super().check_support(X, feature_names)
+        broken = (np.rint(X) != X).any(axis=0)
+        if broken.any():
+            worst = int(np.argmax(broken))
+            name = f"feature {worst}" if feature_names is None else repr(feature_names[worst])
+            raise ValueError(
+                f"The {type(self).__name__} likelihood needs whole numbers, but {name} of X "
+                "has others. Pass counts as they are, without scaling, or use "
+                "likelihood='gaussian'."
+            )
+        return X
+
+    def clip(self, X, name="X"):
+        """Refuse what is no count: unlike a rounding, it has no nearest meaning."""
+        return self.check_support(X)
+
+
+class Poisson(Counts):
+    """Independent Poisson features; the decoder gives the logarithm of the rate.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer
+    >>> VAETransformer(likelihood="poisson")
+    VAETransformer(likelihood='poisson')
+    """
+
+    def head(self, rows, units):
+        """Return a :class:`PoissonHead` centred at the rows' mean."""
+        return PoissonHead(_log_mean(rows))
+
+
+class PoissonHead(LikelihoodHead):
+    """Raw output is the log-rate of each feature."""
+
+    def __init__(self, start_bias):
+        super().__init__()
+        self.n_raw = len(start_bias)
+        self.start_bias = start_bias
+
+    def forward(self, raw):
+        """Return p(x|z) with event shape (n_features,)."""
+        rate = raw.clamp(*_LOG_RATE_RANGE).exp()
+        return Independent(TorchPoisson(rate, validate_args=False), 1, validate_args=False)
+
+    def draw(self, p, rng):
+        """Draw counts."""
+        rate = p.mean.cpu().numpy()
+        return rng.poisson(rate).astype(rate.dtype)
+
+
+class NegativeBinomial(Counts):
+    """Independent negative-binomial features, for counts that vary more than Poisson's.
+
+    The decoder gives the logarithm of the mean; the dispersion of each feature is
+    learned: the variance is ``mean + mean**2 / dispersion``.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer
+    >>> VAETransformer(likelihood="negative_binomial")
+    VAETransformer(likelihood='negative_binomial')
+    """
+
+    def head(self, rows, units):
+        """Return a :class:`NegativeBinomialHead` with the rows' mean and variance."""
+        mean, variance = rows.double().mean(0), rows.double().var(0, correction=0)
+        excess = (variance - mean).clamp(min=1e-3 * (mean.square() + 1e-6))
+        dispersion = (mean.square() / excess).clamp(1e-2, 1e3)
+        return NegativeBinomialHead(_log_mean(rows), dispersion.log().float().cpu())
+
+
+class NegativeBinomialHead(LikelihoodHead):
+    """Raw output is the log-mean of each feature; the dispersions are the head's own."""
+
+    def __init__(self, start_bias, log_dispersion):
+        super().__init__()
+        self.n_raw = len(start_bias)
+        self.start_bias = start_bias
+        self.log_dispersion = nn.Parameter(log_dispersion)
+
+    def forward(self, raw):
+        """Return p(x|z) with event shape (n_features,)."""
+        log_mean = raw.clamp(*_LOG_RATE_RANGE)
+        log_dispersion = self.log_dispersion.clamp(-10.0, 10.0)
+        p = TorchNegativeBinomial(
+            log_dispersion.exp().expand_as(raw),
+            logits=log_mean - log_dispersion,
+            validate_args=False,
+        )
+        return Independent(p, 1, validate_args=False)
+
+    def draw(self, p, rng):
+        """Draw counts: a Poisson draw with a gamma-distributed rate."""
+        mean = p.mean.cpu().numpy()
+        dispersion = p.base_dist.total_count.cpu().numpy()
+        return rng.poisson(rng.gamma(dispersion, mean / dispersion)).astype(mean.dtype)
+
+
+def _log_mean(rows):
+    """Return the log-mean per feature, with half a pseudo-count."""
+    return ((rows.double().sum(0) + 0.5) / (len(rows) + 1)).log().float().cpu()
