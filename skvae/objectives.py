@@ -66,8 +66,9 @@ def iwae(model, x, eps, n_samples=1, beta=1.0):
 def _draw_terms(model, x, eps):
     """Return log p(x|z) and log q(z|x) - log p(z) for each draw, both (n_draws, n)."""
     q = model.encoder(x)
-    z = model.encoder.head.reparameterize(q, eps)
-    return model.decoder(z).log_prob(x), q.log_prob(z) - standard_normal_log_prob(z)
+    head = model.encoder.head
+    z = head.reparameterize(q, eps)
+    return model.decoder(z).log_prob(x), head.log_prob(q, eps) - standard_normal_log_prob(z)
 
 
 OBJECTIVES = {"elbo": elbo, "monte_carlo": monte_carlo, "iwae": iwae}

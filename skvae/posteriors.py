@@ -58,6 +58,11 @@ class DiagonalHead(nn.Module):
         return q.mean + q.stddev * eps
 
     @staticmethod
+    def log_prob(q, eps):
+        """Return log q at the draws that `eps` is mapped to, without inverting the map."""
+        return standard_normal_log_prob(eps) - q.stddev.log().sum(-1)
+
+    @staticmethod
     def prior(q):
         """Return p(z) = N(0, I) on the device and in the dtype of `q`."""
         zero = torch.zeros((), dtype=q.mean.dtype, device=q.mean.device).expand(q.event_shape)
@@ -118,6 +123,13 @@ class FullHead(nn.Module):
     def reparameterize(q, eps):
         """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
         return q.mean + (q.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+
+    @staticmethod
+    def log_prob(q, eps):
+        """Return log q at the draws that `eps` is mapped to, without inverting the map."""
+        # The factor of a row far outside the training data may be close to singular.
+        log_scale = q.scale_tril.diagonal(dim1=-2, dim2=-1).log()
+        return standard_normal_log_prob(eps) - log_scale.sum(-1)
 
     @staticmethod
     def spread(q):

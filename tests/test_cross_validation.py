@@ -26,7 +26,7 @@ class Witness:
     def __init__(self):
         self.modules, self.trained, self.judged = [], [], []
 
-    def __call__(self, module, x, eps):
+    def __call__(self, module, x, eps, n_samples, beta):
         if not any(module is seen for seen in self.modules):
             self.modules.append(module)
             self.trained.append(set())
@@ -237,7 +237,7 @@ class Scripted:
     def __init__(self, losses, bad_rows=None):
         self.losses, self.bad_rows, self.steps = losses, bad_rows, {}
 
-    def __call__(self, module, x, eps):
+    def __call__(self, module, x, eps, n_samples, beta):
         bound = elbo(module, x, eps)
         # Few rows are one batch: a step is an epoch. The module is kept with its count.
         _, steps = self.steps.get(id(module), (module, 0))

@@ -24,7 +24,7 @@ class Witness:
     def __init__(self):
         self.trained, self.judged = set(), set()
 
-    def __call__(self, module, x, eps):
+    def __call__(self, module, x, eps, n_samples, beta):
         (self.trained if module.training else self.judged).update(x[:, 0].tolist())
         return elbo(module, x, eps)
 

@@ -83,6 +83,15 @@ def test_draws_are_an_affine_map_of_the_normal_draws(name):
 
 
 @each_posterior
+@pytest.mark.parametrize("n", [1, N_ROWS])
+def test_the_density_of_draws_is_that_of_the_distribution(name, n):
+    head, q = posterior(name)
+    eps = randn(5, n, LATENT_DIM)
+    expected = q.log_prob(head.reparameterize(q, eps))
+    torch.testing.assert_close(head.log_prob(q, eps), expected)
+
+
+@each_posterior
 def test_one_set_of_draws_serves_all_rows(name):
     head, q = posterior(name)
     eps = randn(5, 1, LATENT_DIM)
@@ -151,12 +160,13 @@ def test_extreme_raw_outputs_stay_finite_in_float32(name, value):
     head = POSTERIORS[name]().head(LATENT_DIM)
     raw = torch.full((N_ROWS, head.n_raw), value, requires_grad=True)
     q = head(raw)
-    z = head.reparameterize(q, randn(5, N_ROWS, LATENT_DIM).float())
+    eps = randn(5, N_ROWS, LATENT_DIM).float()
+    z, log_prob = head.reparameterize(q, eps), head.log_prob(q, eps)
     kl = kl_divergence(q, head.prior(q))
-    for tensor in (q.mean, q.stddev, z, q.log_prob(z), kl, marginal_kl(q)):
+    for tensor in (q.mean, q.stddev, z, log_prob, kl, marginal_kl(q)):
         assert tensor.isfinite().all()
     assert (q.stddev > 0).all()
-    (kl.sum() + q.log_prob(z).sum()).backward()
+    (kl.sum() + log_prob.sum()).backward()
     assert raw.grad.isfinite().all()
 
 
