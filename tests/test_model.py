@@ -36,7 +36,7 @@ def binary_rows(n=40, n_features=64):
 def rows_for(likelihood):
     """Rows in the support of a likelihood."""
     if likelihood == "categorical":
-        return np.eye(64)[np.random.RandomState(0).randint(64, size=40)]
+        return np.eye(64)[np.random.RandomState(0).permutation(64)[:40]]
     return binary_rows()
 
 
