@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.model import build_vae, start_affine
 from skvae.networks import MLP
-from skvae.objectives import OBJECTIVES, elbo, iwae
+from skvae.objectives import OBJECTIVES, elbo, iwae, monte_carlo
 from skvae.posteriors import POSTERIORS
 from skvae.units import Units
 
@@ -225,3 +225,59 @@ def test_weights_far_below_float32s_range_do_not_underflow():
     bound = iwae(vae.float(), far, randn(8, N_ROWS, LATENT_DIM).float(), 8).value
     assert bound.isfinite().all()
     assert (bound < -1e4).all()
+
+
+# -- estimators of the same bound -----------------------------------------------------
+
+
+@each_posterior
+def test_the_monte_carlo_bound_is_the_elbo_in_expectation_part_by_part(posterior):
+    vae, x, _ = linear_model(posterior, shift=0.5)
+    copies = x.repeat(4000, 1)
+    eps = randn(1, len(copies), LATENT_DIM)
+    with torch.no_grad():
+        ours, expected = monte_carlo(vae, copies, eps), elbo(vae, copies, eps)
+    assert torch.equal(ours.reconstruction, expected.reconstruction)
+    for name in ("value", "kl"):
+        difference = (getattr(ours, name) - getattr(expected, name)).reshape(4000, N_ROWS)
+        mean, error = mean_and_error(difference)
+        assert (mean.abs() < Z * error).all()
+
+
+def test_one_importance_sample_is_the_monte_carlo_bound():
+    vae, x, _ = linear_model("full", shift=0.5)
+    eps = randn(6, N_ROWS, LATENT_DIM)
+    for ours, expected in zip(iwae(vae, x, eps), monte_carlo(vae, x, eps), strict=True):
+        torch.testing.assert_close(ours, expected)
+
+
+# -- the weight of the divergence -----------------------------------------------------
+
+
+@each_posterior
+@pytest.mark.parametrize("objective", [elbo, monte_carlo])
+@pytest.mark.parametrize("beta", [0.0, 0.25, 4.0])
+def test_beta_weights_the_value_and_not_the_parts(objective, posterior, beta):
+    vae, x, _ = linear_model(posterior, shift=0.5)
+    eps = randn(6, N_ROWS, LATENT_DIM)
+    plain, weighted = objective(vae, x, eps), objective(vae, x, eps, beta=beta)
+    assert torch.equal(weighted.reconstruction, plain.reconstruction)
+    assert torch.equal(weighted.kl, plain.kl)
+    torch.testing.assert_close(weighted.value, plain.reconstruction - beta * plain.kl)
+
+
+@each_objective
+@pytest.mark.parametrize("n_samples", [1, 3])
+@pytest.mark.parametrize("beta", [0.25, 1.0, 4.0])
+def test_value_and_parts_agree_for_any_beta(objective, n_samples, beta):
+    vae, x, _ = linear_model(shift=0.5)
+    bound = objective(vae, x, randn(6, N_ROWS, LATENT_DIM), n_samples, beta)
+    torch.testing.assert_close(bound.value, bound.reconstruction - beta * bound.kl)
+
+
+@each_objective
+def test_without_the_divergence_parts_are_finite(objective):
+    vae, x, _ = linear_model(shift=0.5)
+    bound = objective(vae, x, randn(6, N_ROWS, LATENT_DIM), 3, 0.0)
+    for part in bound:
+        assert part.isfinite().all()

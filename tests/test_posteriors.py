@@ -187,3 +187,48 @@ def test_the_affine_start_gives_the_closed_forms_posterior(name):
     # The exact posterior is diagonal: nothing but the variances in the covariance.
     expected = 0.5 * (1 + math.log(2 * math.pi)) * LATENT_DIM + scale.log().sum(-1)
     torch.testing.assert_close(q.entropy(), expected, rtol=1e-5, atol=1e-5)
+
+
+# -- the full covariance --------------------------------------------------------------
+
+
+def test_a_full_posterior_with_a_diagonal_factor_is_the_diagonal_posterior():
+    (full, diagonal) = (POSTERIORS[name]().head(LATENT_DIM) for name in ("full", "diagonal"))
+    raw = randn(N_ROWS, full.n_raw)
+    raw[:, 2 * LATENT_DIM :] = 0
+    q, expected = full(raw), diagonal(raw[:, : 2 * LATENT_DIM])
+    eps = randn(5, N_ROWS, LATENT_DIM, seed=1)
+    z = full.reparameterize(q, eps)
+    torch.testing.assert_close(z, diagonal.reparameterize(expected, eps))
+    torch.testing.assert_close(q.log_prob(z), expected.log_prob(z))
+    torch.testing.assert_close(kl_from_prior("full", q), kl_from_prior("diagonal", expected))
+    torch.testing.assert_close(q.entropy(), expected.entropy())
+    torch.testing.assert_close(full.spread(q), torch.diag_embed(diagonal.spread(expected)))
+
+
+def test_a_full_posterior_has_every_covariance():
+    head, q = posterior("full")
+    factor = head.spread(q)
+    assert torch.equal(factor, factor.tril())
+    assert (factor.diagonal(dim1=-2, dim2=-1) > 0).all()
+    torch.testing.assert_close(factor @ factor.mT, q.covariance_matrix)
+    # Each raw output moves the distribution in a way of its own.
+    assert head.n_raw == LATENT_DIM + LATENT_DIM * (LATENT_DIM + 1) // 2
+    assert (q.covariance_matrix.abs() > 0).all()
+
+
+def test_draws_have_the_covariance_of_a_full_posterior():
+    q, z = draws("full")
+    centred = z - q.mean
+    products = centred.unsqueeze(-1) * centred.unsqueeze(-2)
+    error = products.std(0) / math.sqrt(N_DRAWS)
+    assert ((products.mean(0) - q.covariance_matrix).abs() < Z * error).all()
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3])
+def test_the_factor_analysis_start_holds_with_a_full_posterior(latent_dim, iris, quick):
+    scores = [
+        quick(posterior=name, latent_dim=latent_dim, max_iter=0).fit(iris).score(iris)
+        for name in ("full", "diagonal")
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
