@@ -16,6 +16,9 @@ CONFIGURATIONS = [
     VAETransformer(init="random", max_iter=5, early_stopping=False, batch_size=7),
     VAETransformer(latent_dim=5, network=MLP(()), max_iter=5, early_stopping="cv"),
     VAETransformer(early_stopping=True, validation_fraction=0.5, max_iter=5, n_samples=3),
+    VAETransformer(posterior="full", max_iter=5),
+    VAETransformer(objective="iwae", n_samples=3, max_iter=5),
+    VAETransformer(network=MLP(batch_norm=True), max_iter=5),
 ]
 
 
