@@ -105,6 +105,17 @@ class NegativeBinomial(Counts):
         return NegativeBinomialHead(_log_mean(rows), dispersion.log().float().cpu())
 
 
+class _NegativeBinomial(TorchNegativeBinomial):
+    """Torch's, its density computed in float64: it is a difference of large terms."""
+
+    def log_prob(self, value):
+        """Log-probability of counts."""
+        p = TorchNegativeBinomial(
+            self.total_count.double(), logits=self.logits.double(), validate_args=False
+        )
+        return p.log_prob(value.double()).to(self.logits.dtype)
+
+
 class NegativeBinomialHead(LikelihoodHead):
     """Raw output is the log-mean of each feature; the dispersions are the head's own."""
 
@@ -118,7 +129,7 @@ class NegativeBinomialHead(LikelihoodHead):
         """Return p(x|z) with event shape (n_features,)."""
         log_mean = raw.clamp(*_LOG_RATE_RANGE)
         log_dispersion = self.log_dispersion.clamp(-10.0, 10.0)
-        p = TorchNegativeBinomial(
+        p = _NegativeBinomial(
             log_dispersion.exp().expand_as(raw),
             logits=log_mean - log_dispersion,
             validate_args=False,
