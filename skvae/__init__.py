@@ -1,7 +1,8 @@
 """Variational autoencoders for scikit-learn."""
 
+from skvae.autoencoder import AutoencoderTransformer
 from skvae.vae import VAETransformer
 
 __version__ = "0.1.0"
 
-__all__ = ["VAETransformer", "__version__"]
+__all__ = ["AutoencoderTransformer", "VAETransformer", "__version__"]

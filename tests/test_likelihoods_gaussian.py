@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from skvae.likelihoods import Gaussian
-from skvae.likelihoods._gaussian import SpikedNormal
+from skvae.likelihoods._gaussian_heads import SpikedNormal
 from skvae.linear import MIN_NOISE_VARIANCE
 
 EPS32 = np.finfo(np.float32).eps

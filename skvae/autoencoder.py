@@ -1,0 +1,285 @@
+"""The plain and the denoising autoencoder as a scikit-learn transformer."""
+
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from skvae.base import LatentTransformer
+from skvae.likelihoods import LIKELIHOODS
+from skvae.model import VAE, Conditional, can_start_affine, start_affine
+from skvae.networks import NETWORKS, Plug
+from skvae.objectives import Bound
+
+
+class AutoencoderTransformer(LatentTransformer):
+    """Autoencoder: reduces dimensions and reconstructs, without a density of the codes.
+
+    Encoder and decoder are trained to make each row likely given its code. With `noise`
+    the encoder is given corrupted rows and the decoder has to restore them (Vincent et al.
+    2008). With a Gaussian likelihood the training starts at the linear reconstruction of
+    the factor analysis.
+
+    Parameters
+    ----------
+    latent_dim : int, default=2
+        Dimensions of the code.
+    network : {"mlp", "conv"} or object from :mod:`skvae.networks`, default="mlp"
+        Encoder and decoder.
+    likelihood : str or object from :mod:`skvae.likelihoods`, default="gaussian"
+        Its negative log is the reconstruction loss: "gaussian" a squared error,
+        "bernoulli" a cross-entropy.
+    noise : float, default=0.0
+        Strength of the corruption, redrawn in each step: the standard deviation in the
+        units of the data ("gaussian"), or the share of values that are masked ("masking").
+    corruption : {"gaussian", "masking"}, default="gaussian"
+        What the noise does: adds normal numbers, or sets values to 0 (to the feature's mean
+        where the likelihood centres the data).
+    init : {"factor_analysis", "random"}, default="factor_analysis"
+        Start of the training, as in :class:`VAETransformer`.
+    image_shape : tuple of int, default=None
+        (H, W) or (H, W, C) when a row is a flattened image, channels last.
+    batch_size, max_iter, learning_rate_init, weight_decay, early_stopping, \
+validation_fraction, n_iter_no_change, tol, warm_start, device, random_state, verbose
+        As in :class:`VAETransformer`.
+
+    Attributes
+    ----------
+    n_features_in_, feature_names_in_, n_iter_, history_, loss_curve_, validation_scores_, \
+best_validation_score_, noise_variance_, device_
+        As in :class:`VAETransformer`; the KL terms of the history are 0.
+
+    References
+    ----------
+    P. Vincent, H. Larochelle, Y. Bengio and P.-A. Manzagol (2008), Extracting and composing
+    robust features with denoising autoencoders, ICML.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> model = AutoencoderTransformer(1, max_iter=20, early_stopping=False, random_state=0)
+    >>> model.fit(X).inverse_transform(model.transform(X)).shape
+    (150, 4)
+    """
+
+    _registries = {"network": NETWORKS, "likelihood": LIKELIHOODS}
+
+    _parameter_constraints = {
+        **LatentTransformer._parameter_constraints,
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "corruption": [StrOptions({"gaussian", "masking"})],
+        "init": [StrOptions({"factor_analysis", "random"})],
+    }
+
+    def __init__(
+        self,
+        latent_dim=2,
+        *,
+        network="mlp",
+        likelihood="gaussian",
+        noise=0.0,
+        corruption="gaussian",
+        init="factor_analysis",
+        image_shape=None,
+        batch_size="auto",
+        max_iter="auto",
+        learning_rate_init=5e-3,
+        weight_decay=0.01,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=25,
+        tol=1e-4,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.latent_dim = latent_dim
+        self.network = network
+        self.likelihood = likelihood
+        self.noise = noise
+        self.corruption = corruption
+        self.init = init
+        self.image_shape = image_shape
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def score_samples(self, X):
+        """Log-likelihood of each row given its code: minus its reconstruction loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Nats per row, in the units of the data. Not a density of the rows: no price is
+            paid for the code.
+        """
+        check_is_fitted(self)
+        X = self._validate(X, reset=False)
+
+        def log_prob(x):
+            module, x = self._fitted(x.dtype), self._enter(x)
+            return module.decoder(module.encoder(x).mean).log_prob(x)
+
+        scores = self._by_blocks(log_prob, X)
+        return scores + np.asarray(self._units.log_jacobian, scores.dtype)
+
+    def score(self, X, y=None):
+        """Minus the mean reconstruction loss of the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Nats per row; higher is better.
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    # -- fitting ---------------------------------------------------------------------
+
+    def _objective(self, continues):
+        return {"objective": reconstruction, "n_samples": 1}
+
+    def _start(self, components, units, image_shape):
+        latent_dim, closed_form = self.latent_dim, self.init == "factor_analysis"
+        network, likelihood = components["network"], components["likelihood"]
+        noise, corruption = self.noise, CORRUPTIONS[self.corruption]
+
+        def start(rows, seed):
+            generator = torch.Generator().manual_seed(seed)
+            width, decoder_head = rows.shape[1], likelihood.head(rows, units)
+            lenses = [] if noise == 0 else [corruption(noise, units, generator)]
+            if likelihood.lens() is not None:
+                lenses.append(likelihood.lens())
+            plugs = [(width, latent_dim), (latent_dim, decoder_head.n_raw)]
+            encoder, decoder = (
+                build(Plug(n_in, n_out, image_shape, generator))
+                for build, (n_in, n_out) in zip(
+                    (network.build_encoder, network.build_decoder), plugs, strict=True
+                )
+            )
+            decoder.start_bias(decoder_head.start_bias)
+            module = VAE(
+                Conditional(encoder, PointHead(latent_dim), nn.Sequential(*lenses)),
+                Conditional(decoder, decoder_head),
+            )
+            if closed_form and can_start_affine(module):
+                start_affine(module, likelihood.linear_start(rows, latent_dim, units))
+            return module.to(rows.device)
+
+        return start
+
+
+def reconstruction(model, x, eps, n_samples=1, beta=1.0):
+    """Log-likelihood of rows given their codes; there is no posterior and no KL."""
+    log_prob = model.decoder(model.encoder(x).mean).log_prob(x)
+    return Bound(log_prob, log_prob, torch.zeros_like(log_prob))
+
+
+class Point(NamedTuple):
+    """A code without uncertainty."""
+
+    mean: torch.Tensor
+
+
+class PointHead(nn.Module):
+    """Raw output is the code itself."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.n_raw = latent_dim
+
+    def forward(self, raw):
+        """Return the code."""
+        return Point(raw)
+
+    @staticmethod
+    def reparameterize(q, eps):
+        """Return the code, whatever the draws."""
+        return q.mean[None]
+
+    def affine_start(self, solution):
+        """Return the weighted least-squares projection of a closed-form model."""
+        precision = 1 / solution.posterior_scale**2 - 1
+        # The posterior mean without its shrinkage towards the prior.
+        unshrunk = np.where(precision > 1e-9, (1 + precision) / np.maximum(precision, 1e-9), 0)
+        weight = torch.as_tensor(unshrunk[:, None] * solution.projection, dtype=torch.float32)
+        return weight, torch.zeros(self.n_raw, dtype=torch.float32)
+
+
+class Corruption(nn.Module):
+    """Corrupts rows in training, with draws of its own."""
+
+    def __init__(self, noise, units, generator):
+        super().__init__()
+        self.noise = noise
+        # Drawn once; a generator itself could not be copied or pickled.
+        self.seed = int(torch.randint(2**31, (), generator=generator))
+        self.step = 0
+        scale = torch.as_tensor(noise / units.scale, dtype=torch.float32)
+        self.register_buffer("scale", scale, persistent=False)
+
+    def forward(self, x):
+        """Return the corrupted rows, in training only."""
+        if not self.training:
+            return x
+        self.step += 1
+        return self.corrupt(x, torch.Generator(x.device).manual_seed(self.seed + self.step))
+
+    def corrupt(self, x, generator):
+        """Return corrupted rows."""
+        raise NotImplementedError
+
+
+class GaussianCorruption(Corruption):
+    """Adds normal numbers."""
+
+    def corrupt(self, x, generator):
+        """Return rows with normal numbers added."""
+        draws = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return x + self.scale * draws
+
+
+class MaskingCorruption(Corruption):
+    """Sets a share of the values to zero."""
+
+    def __init__(self, noise, units, generator):
+        if noise >= 1:
+            raise ValueError(
+                f"noise={noise} masks every value: with corruption='masking' it must be "
+                "below 1."
+            )
+        super().__init__(noise, units, generator)
+
+    def corrupt(self, x, generator):
+        """Return rows with some values set to zero."""
+        draws = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return x * (draws >= self.noise)
+
+
+CORRUPTIONS = {"gaussian": GaussianCorruption, "masking": MaskingCorruption}
