@@ -49,7 +49,10 @@ def draw(models, X_test, y_test):
     for ax, (name, model) in zip(left.subplots(2, 1), models.items(), strict=True):
         codes = model.transform(X_test)
         points = ax.scatter(*codes.T, c=y_test, cmap="tab10", vmin=-0.5, vmax=9.5, s=8)
-        ax.set(title=f"Latent space of {name}", xlabel="$z_0$", ylabel="$z_1$")
+        # A few rows lie far out and would press the others together.
+        (x_low, y_low), (x_high, y_high) = np.percentile(codes, (1, 99), axis=0)
+        ax.set(xlim=(x_low, x_high), ylim=(y_low, y_high))
+        ax.set(title=f"{name}: codes, central 98%", xlabel="$z_0$", ylabel="$z_1$")
     left.colorbar(points, ax=left.axes, ticks=range(10), label="digit")
 
     shown = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from skvae.components import resolve
 from skvae.inference import by_blocks
@@ -102,8 +102,9 @@ class LatentTransformer(
     def partial_fit(self, X, y=None):
         """Make one pass over the rows given, from the present state.
 
-        The first call starts the model from its rows. The learning rate is constant at
-        a third of `learning_rate_init`, the one-cycle schedule's mean.
+        The first call starts the model from its rows, and takes their mean and scale for
+        good: let it be a fair sample, or shuffle a stream that drifts. The learning rate
+        is constant at a third of `learning_rate_init`, the one-cycle schedule's mean.
 
         Parameters
         ----------
@@ -183,6 +184,10 @@ class LatentTransformer(
             raise ValueError(
                 f"X_val must be a table of at least one row, got shape {np.shape(X_val)}."
             )
+        try:
+            _check_feature_names(self, X_val, reset=False)
+        except ValueError as error:
+            raise ValueError(f"X_val has other columns than X. {error}") from error
         X_val = check_array(X_val, dtype=_DTYPES, input_name="X_val", estimator=self)
         if X_val.shape[1] != self.n_features_in_:
             raise ValueError(

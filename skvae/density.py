@@ -29,7 +29,7 @@ class DensityMixin:
         X : array-like of shape (n_samples, n_features)
         n_samples : int, default=128
             Importance samples per row. The bound rises with them towards log p(x); with
-            1 it is the ELBO.
+            1 it is the ELBO, up to the error of the draws.
 
         Returns
         -------
@@ -129,10 +129,12 @@ class DensityMixin:
         Parameters
         ----------
         n_samples : int, default=1
+            Rows to draw.
         mean : bool, default=False
             Return the means of p(x|z) at codes drawn from the prior, without the
             likelihood's own noise: what is usually shown as pictures.
         random_state : int, RandomState instance or None, default=None
+            Seeds the draws; None draws anew on each call.
 
         Returns
         -------

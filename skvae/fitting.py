@@ -98,7 +98,7 @@ def fit_all(recipe, module=None, optimizer=None):
     if loss and not math.isfinite(loss[-1]):
         raise ValueError(
             f"Training diverged: the loss of the last epoch is {loss[-1]}. Lower "
-            "learning_rate_init, or keep the best state with early_stopping=True."
+            "learning_rate_init, and look for values of X far from the others."
         )
     return outcome
 

@@ -107,7 +107,8 @@ class Outcome:
         tail = max(1, len(loss) // 10)
         if len(loss) <= tail:
             return False
-        return loss[-tail - 1] - loss[-1] <= 0.05 * (loss[0] - loss[-1])
+        gain = loss[0] - loss[-1]
+        return gain >= 0 and loss[-tail - 1] - loss[-1] <= 0.05 * gain
 
     def history_in_data_units(self, log_jacobian):
         """Return the history as arrays, its densities in the units of the data.

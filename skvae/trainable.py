@@ -65,10 +65,23 @@ class TrainableMixin:
             )
         return (*shape, 1) if len(shape) == 2 else shape
 
+    def _refuse_changes(self, architecture):
+        """Raise ValueError when what is continued would be another model."""
+        for name, value in architecture.items():
+            if repr(value) != self._architecture[name]:
+                raise ValueError(
+                    f"The model was fitted with {name}={self._architecture[name]}; with "
+                    f"{name}={value!r} it cannot be continued. Call fit with warm_start=False."
+                )
+
     def _prepare(self, X, continues, growing=False):
         """Return what a training needs; everything that can be refused is refused here."""
         device = resolve_device(self.device)
         components = self._components()
+        architecture = {"latent_dim": int(self.latent_dim), **components}
+        if continues:
+            self._refuse_changes(architecture)
+        self._architecture = {name: repr(value) for name, value in architecture.items()}
         likelihood = self._likelihood if continues else components["likelihood"]
         X = likelihood.check_support(X, getattr(self, "feature_names_in_", None))
         image_shape = self._image_shape(X.shape[1])
@@ -112,10 +125,18 @@ class TrainableMixin:
             self.early_stopping, self.validation_fraction, self.n_iter_no_change, self.tol
         )
         outcome = fit_in_mode(recipe, stopping, rows_val, module)
-        if recipe.plan.epochs > 0 and not outcome.converged:
+        if not np.isfinite(outcome.history["loss"]).all():
             warnings.warn(
-                f"{type(self).__name__} did {recipe.plan.epochs} epochs and the loss was still "
-                "falling: training has not converged. Raise max_iter.",
+                f"{type(self).__name__}'s training diverged, and the best state before that "
+                "was kept. Lower learning_rate_init.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        elif recipe.plan.epochs > 0 and not outcome.converged:
+            warnings.warn(
+                f"{type(self).__name__} did {recipe.plan.epochs} epochs and the loss had not "
+                "settled: training has not converged. Raise max_iter, or lower "
+                "learning_rate_init if the loss rises.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -48,7 +48,8 @@ class Plan:
         if epochs == "auto":
             steps = 800 if few else 6000
             epochs = int(np.clip(steps // -(-n_rows // size), 10, 400 if few else 200))
-        return cls(epochs, size, learning_rate, weight_decay)
+        # int: a grid over np.arange gives NumPy's integers, which torch refuses.
+        return cls(int(epochs), int(size), learning_rate, weight_decay)
 
 
 def resolve_device(device):

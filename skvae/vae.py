@@ -69,7 +69,9 @@ default="diagonal"
 
         - True: a part `validation_fraction` of the rows, on which the best state is kept.
         - "cv": five-fold cross-validation finds the number of epochs, and the model is
-          then trained on all rows. It costs about five times as much.
+          then trained on all rows. It costs about five times as much. A learned noise is
+          finally set from the residuals of the held-out rows, since on the training rows
+          it comes out too small.
         - False: nothing; all epochs are done on all rows.
         - "auto": "cv" below 1000 rows, else True.
 
@@ -82,7 +84,8 @@ default="diagonal"
     tol : float, default=1e-4
         That least improvement, in nats per row.
     warm_start : bool, default=False
-        Whether `fit` continues from the present state.
+        Whether `fit` continues from the present state. Cross-validation would then judge
+        rows that the model has seen, and all epochs are done instead.
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:<number>"; "auto" is CUDA where there is one.
     random_state : int, RandomState instance or None, default=None
@@ -232,7 +235,7 @@ default="diagonal"
         }
 
     def _start(self, components, units, image_shape):
-        latent_dim, closed_form = self.latent_dim, self.init == "factor_analysis"
+        latent_dim, closed_form = int(self.latent_dim), self.init == "factor_analysis"
         network, likelihood, posterior = (
             components[name] for name in ("network", "likelihood", "posterior")
         )

@@ -14,6 +14,5 @@ def test_there_are_blocks():
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
 def test_block_runs(block):
     exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})

@@ -96,7 +96,7 @@ default="per_feature"
         constant = torch.as_tensor(units.constant & self._per_feature)
         scale = torch.ones(n_features if self._per_feature else 1, dtype=torch.float32)
         if self._fixed:
-            scale = scale * (self.noise / float(units.scale[0]))
+            scale = scale * (self._relative_noise(units))
         elif self._sigmoid:
             spread = rows.std(0, correction=0) if self._per_feature else rows.std()
             scale = scale * spread.clamp(min=MIN_NOISE_VARIANCE**0.5).cpu()
@@ -119,11 +119,22 @@ default="per_feature"
             covariance[unseen, unseen] = 1 / (len(rows) + 1)
             return factor_analysis(covariance, latent_dim, len(rows))
         if self._fixed:
-            known = (self.noise / float(units.scale[0])) ** 2
+            known = self._relative_noise(units) ** 2
             return probabilistic_pca(covariance, latent_dim, noise_variance=known)
         # PCA normalises by n - 1.
         correction = len(rows) / max(1, len(rows) - 1)
         return probabilistic_pca(covariance * correction, latent_dim)
+
+    def _relative_noise(self, units):
+        """Return a fixed noise in model units."""
+        scale = float(units.scale[0])
+        relative = self.noise / scale
+        if not 1e-9 <= relative <= 1e9:
+            raise ValueError(
+                f"noise={self.noise} is a standard deviation in the units of the data, whose "
+                f"own is {scale:.3g}: choose one between 1e-9 and 1e9 times that."
+            )
+        return relative
 
     @property
     def _fixed(self):
