@@ -1,19 +1,19 @@
 """The plain and the denoising autoencoder as a scikit-learn transformer."""
 
 from numbers import Real
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from skvae.base import LatentTransformer
+from skvae.corruption import CORRUPTIONS
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model import VAE, Conditional, can_start_affine, start_affine
+from skvae.model import Autoencoder, Conditional, can_start_affine, start_affine
 from skvae.networks import NETWORKS, Plug
-from skvae.objectives import Bound
+from skvae.objectives import reconstruction
+from skvae.posteriors import PointHead
 
 
 class AutoencoderTransformer(LatentTransformer):
@@ -165,16 +165,14 @@ best_validation_score_, noise_variance_, device_
         return {"objective": reconstruction, "n_samples": 1}
 
     def _start(self, components, units, image_shape):
-        latent_dim, closed_form = self.latent_dim, self.init == "factor_analysis"
+        latent_dim, closed_form = int(self.latent_dim), self.init == "factor_analysis"
         network, likelihood = components["network"], components["likelihood"]
         noise, corruption = self.noise, CORRUPTIONS[self.corruption]
 
         def start(rows, seed):
             generator = torch.Generator().manual_seed(seed)
             width, decoder_head = rows.shape[1], likelihood.head(rows, units)
-            lenses = [] if noise == 0 else [corruption(noise, units, generator)]
-            if likelihood.lens() is not None:
-                lenses.append(likelihood.lens())
+            corrupt = None if noise == 0 else corruption(noise, units, generator)
             plugs = [(width, latent_dim), (latent_dim, decoder_head.n_raw)]
             encoder, decoder = (
                 build(Plug(n_in, n_out, image_shape, generator))
@@ -183,103 +181,13 @@ best_validation_score_, noise_variance_, device_
                 )
             )
             decoder.start_bias(decoder_head.start_bias)
-            module = VAE(
-                Conditional(encoder, PointHead(latent_dim), nn.Sequential(*lenses)),
+            module = Autoencoder(
+                Conditional(encoder, PointHead(latent_dim), likelihood.lens()),
                 Conditional(decoder, decoder_head),
+                corrupt,
             )
             if closed_form and can_start_affine(module):
                 start_affine(module, likelihood.linear_start(rows, latent_dim, units))
             return module.to(rows.device)
 
         return start
-
-
-def reconstruction(model, x, eps, n_samples=1, beta=1.0):
-    """Log-likelihood of rows given their codes; there is no posterior and no KL."""
-    log_prob = model.decoder(model.encoder(x).mean).log_prob(x)
-    return Bound(log_prob, log_prob, torch.zeros_like(log_prob))
-
-
-class Point(NamedTuple):
-    """A code without uncertainty."""
-
-    mean: torch.Tensor
-
-
-class PointHead(nn.Module):
-    """Raw output is the code itself."""
-
-    def __init__(self, latent_dim):
-        super().__init__()
-        self.latent_dim = latent_dim
-        self.n_raw = latent_dim
-
-    def forward(self, raw):
-        """Return the code."""
-        return Point(raw)
-
-    @staticmethod
-    def reparameterize(q, eps):
-        """Return the code, whatever the draws."""
-        return q.mean[None]
-
-    def affine_start(self, solution):
-        """Return the weighted least-squares projection of a closed-form model."""
-        precision = 1 / solution.posterior_scale**2 - 1
-        # The posterior mean without its shrinkage towards the prior.
-        unshrunk = np.where(precision > 1e-9, (1 + precision) / np.maximum(precision, 1e-9), 0)
-        weight = torch.as_tensor(unshrunk[:, None] * solution.projection, dtype=torch.float32)
-        return weight, torch.zeros(self.n_raw, dtype=torch.float32)
-
-
-class Corruption(nn.Module):
-    """Corrupts rows in training, with draws of its own."""
-
-    def __init__(self, noise, units, generator):
-        super().__init__()
-        self.noise = noise
-        # Drawn once; a generator itself could not be copied or pickled.
-        self.seed = int(torch.randint(2**31, (), generator=generator))
-        self.step = 0
-        scale = torch.as_tensor(noise / units.scale, dtype=torch.float32)
-        self.register_buffer("scale", scale, persistent=False)
-
-    def forward(self, x):
-        """Return the corrupted rows, in training only."""
-        if not self.training:
-            return x
-        self.step += 1
-        return self.corrupt(x, torch.Generator(x.device).manual_seed(self.seed + self.step))
-
-    def corrupt(self, x, generator):
-        """Return corrupted rows."""
-        raise NotImplementedError
-
-
-class GaussianCorruption(Corruption):
-    """Adds normal numbers."""
-
-    def corrupt(self, x, generator):
-        """Return rows with normal numbers added."""
-        draws = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return x + self.scale * draws
-
-
-class MaskingCorruption(Corruption):
-    """Sets a share of the values to zero."""
-
-    def __init__(self, noise, units, generator):
-        if noise >= 1:
-            raise ValueError(
-                f"noise={noise} masks every value: with corruption='masking' it must be "
-                "below 1."
-            )
-        super().__init__(noise, units, generator)
-
-    def corrupt(self, x, generator):
-        """Return rows with some values set to zero."""
-        draws = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return x * (draws >= self.noise)
-
-
-CORRUPTIONS = {"gaussian": GaussianCorruption, "masking": MaskingCorruption}

@@ -140,7 +140,7 @@ def check_folds(folds):
 
 
 def _squared_residuals(fold):
-    encoder, decoder = fold.module.encoder, fold.module.decoder
+    module, decoder = fold.module, fold.module.decoder
     with few_threads(fold.held_out.numel()):
-        z = encoder.head.reparameterize(encoder(fold.held_out), fold.eps)
+        z = module.encoder.head.reparameterize(module.encode(fold.held_out), fold.eps)
         return decoder.head.moments(decoder(z), fold.held_out).mean(0)

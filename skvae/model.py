@@ -48,9 +48,25 @@ class VAE(nn.Module):
         """Dimensions of the latent space."""
         return self.encoder.head.latent_dim
 
+    def encode(self, x):
+        """Return q(z|x) as the objective sees it."""
+        return self.encoder(x)
+
     def prior(self, q):
         """Return p(z) as a companion of the posterior `q`."""
         return self.encoder.head.prior(q)
+
+
+class Autoencoder(VAE):
+    """Encoder and decoder alone; the encoder is trained on corrupted rows."""
+
+    def __init__(self, encoder, decoder, corruption=None):
+        super().__init__(encoder, decoder)
+        self.corruption = corruption
+
+    def encode(self, x):
+        """Return the codes of rows that were corrupted first."""
+        return self.encoder(x if self.corruption is None else self.corruption(x))
 
 
 def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_shape, generator):

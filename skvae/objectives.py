@@ -35,7 +35,7 @@ class Bound(NamedTuple):
 
 def elbo(model, x, eps, n_samples=1, beta=1.0):
     """Evidence lower bound with the KL in closed form (Kingma & Welling 2014, eq. 7)."""
-    q = model.encoder(x)
+    q = model.encode(x)
     z = model.encoder.head.reparameterize(q, eps)
     reconstruction = model.decoder(z).log_prob(x).mean(0)
     kl = kl_divergence(q, model.prior(q))
@@ -63,9 +63,15 @@ def iwae(model, x, eps, n_samples=1, beta=1.0):
     return Bound(value, reconstruction, (reconstruction - value) / (beta or 1.0))
 
 
+def reconstruction(model, x, eps, n_samples=1, beta=1.0):
+    """Log-likelihood of rows given their codes; there is no posterior and no KL."""
+    log_prob = model.decoder(model.encode(x).mean).log_prob(x)
+    return Bound(log_prob, log_prob, torch.zeros_like(log_prob))
+
+
 def _draw_terms(model, x, eps):
     """Return log p(x|z) and log q(z|x) - log p(z) for each draw, both (n_draws, n)."""
-    q = model.encoder(x)
+    q = model.encode(x)
     head = model.encoder.head
     z = head.reparameterize(q, eps)
     return model.decoder(z).log_prob(x), head.log_prob(q, eps) - standard_normal_log_prob(z)

@@ -1,7 +1,9 @@
 """q(z|x): from the encoder's raw output to a distribution over latent codes."""
 
 import math
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
@@ -149,6 +151,38 @@ def _affine_start(head, solution):
     weight[:k] = torch.as_tensor(solution.projection)
     bias[k : 2 * k] = torch.as_tensor(solution.posterior_scale).log()
     return weight, bias
+
+
+class Point(NamedTuple):
+    """A code without uncertainty."""
+
+    mean: torch.Tensor
+
+
+class PointHead(nn.Module):
+    """Raw output is the code itself."""
+
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.n_raw = latent_dim
+
+    def forward(self, raw):
+        """Return the code."""
+        return Point(raw)
+
+    @staticmethod
+    def reparameterize(q, eps):
+        """Return the code, whatever the draws."""
+        return q.mean[None]
+
+    def affine_start(self, solution):
+        """Return the weighted least-squares projection of a closed-form model."""
+        precision = 1 / solution.posterior_scale**2 - 1
+        # The posterior mean without its shrinkage towards the prior.
+        unshrunk = np.where(precision > 1e-9, (1 + precision) / np.maximum(precision, 1e-9), 0)
+        weight = torch.as_tensor(unshrunk[:, None] * solution.projection, dtype=torch.float32)
+        return weight, torch.zeros(self.n_raw, dtype=torch.float32)
 
 
 def standard_normal_log_prob(z):

@@ -1,0 +1,66 @@
+"""Corruptions of the rows that a denoising autoencoder is trained to undo."""
+
+import torch
+from torch import nn
+
+
+class Corruption(nn.Module):
+    """Corrupts rows: in training with fresh draws at each call, else always with the same.
+
+    The held-out rows of different epochs are thus compared under the same corruption.
+
+    Parameters
+    ----------
+    noise : float
+    units : Units
+        Of the rows that come.
+    generator : torch.Generator
+    """
+
+    def __init__(self, noise, units, generator):
+        super().__init__()
+        self.noise = noise
+        # Drawn once; a generator itself could not be copied or pickled.
+        self.seed = int(torch.randint(2**31, (), generator=generator))
+        self.step = 0
+        scale = torch.as_tensor(noise / units.scale, dtype=torch.float32)
+        self.register_buffer("scale", scale, persistent=False)
+
+    def forward(self, x):
+        """Return the corrupted rows."""
+        self.step += self.training
+        step = self.step if self.training else 0
+        return self.corrupt(x, torch.Generator(x.device).manual_seed(self.seed + step))
+
+    def corrupt(self, x, generator):
+        """Return corrupted rows."""
+        raise NotImplementedError
+
+
+class GaussianCorruption(Corruption):
+    """Adds normal numbers."""
+
+    def corrupt(self, x, generator):
+        """Return rows with normal numbers added."""
+        draws = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return x + self.scale * draws
+
+
+class MaskingCorruption(Corruption):
+    """Sets a share of the values to zero."""
+
+    def __init__(self, noise, units, generator):
+        if noise >= 1:
+            raise ValueError(
+                f"noise={noise} masks every value: with corruption='masking' it must be "
+                "below 1."
+            )
+        super().__init__(noise, units, generator)
+
+    def corrupt(self, x, generator):
+        """Return rows with some values set to zero."""
+        draws = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return x * (draws >= self.noise)
+
+
+CORRUPTIONS = {"gaussian": GaussianCorruption, "masking": MaskingCorruption}
