@@ -1,6 +1,7 @@
 """Data and small models that several test files share."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from skvae import VAETransformer
+from skvae import AutoencoderTransformer, VAETransformer
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +27,17 @@ def digits():
 def quick():
     """Return a factory of estimators that train for three epochs only."""
 
-    def build(**parameters):
+    def build(estimator=VAETransformer, **parameters):
         defaults = {"max_iter": 3, "early_stopping": False, "random_state": 0}
-        return VAETransformer(**defaults | parameters)
+        return estimator(**defaults | parameters)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def autoencoder(quick):
+    """Return such a factory of autoencoders."""
+    return partial(quick, AutoencoderTransformer)
 
 
 @pytest.fixture(scope="session")

@@ -2,23 +2,43 @@
 
 import numpy as np
 
+from skvae import AutoencoderTransformer
+
+NOISES = {
+    "plain": {},
+    "gaussian": {"noise": 0.3},
+    "masking": {"noise": 0.3, "corruption": "masking"},
+}
+
+
+def reconstruct(model, X):
+    return model.inverse_transform(model.transform(X))
+
 
 def outputs(model, X):
     """Return everything a user can ask a model, as one dictionary of arrays."""
     Z = model.transform(X)
-    mean, spread = model.latent_posterior(X)
+    # An autoencoder has no density to ask.
+    density = {} if isinstance(model, AutoencoderTransformer) else density_outputs(model, X)
     return {
         "transform": Z,
         "inverse_transform": model.inverse_transform(Z),
         "score_samples": model.score_samples(X),
+        "float32": model.transform(X.astype(np.float32)),
+        "names": model.get_feature_names_out(),
+        **density,
+        **model.history_,
+    }
+
+
+def density_outputs(model, X):
+    mean, spread = model.latent_posterior(X)
+    return {
         "sample": model.sample(3, random_state=0),
         "elbo": np.stack(model.elbo(X)),
         "mean": mean,
         "spread": spread,
-        "float32": model.transform(X.astype(np.float32)),
-        "names": model.get_feature_names_out(),
         "latent_kl_": model.latent_kl_,
-        **model.history_,
     }
 
 

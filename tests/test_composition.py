@@ -17,7 +17,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.parallel import Parallel, delayed
 
-from skvae import VAETransformer
+from skvae import AutoencoderTransformer, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
@@ -211,19 +211,22 @@ def test_training_stops_when_the_validation_rows_no_longer_gain(iris):
     assert model.n_iter_ < 200
 
 
+@pytest.mark.parametrize("estimator", [VAETransformer, AutoencoderTransformer])
 @pytest.mark.parametrize("library", [None, *FRAMES])
-def test_validation_rows_go_through_the_steps_of_a_pipeline(library, quick, iris):
+def test_validation_rows_go_through_the_steps_of_a_pipeline(library, estimator, quick, iris):
     X, X_val = (
         part if library is None else as_frame(library, part) for part in (iris[::2], iris[1::2])
     )
     with sklearn.config_context(enable_metadata_routing=True):
-        vae = quick().set_fit_request(X_val=True)
+        vae = quick(estimator).set_fit_request(X_val=True)
         model = Pipeline([("scale", StandardScaler()), ("vae", vae)], transform_input=["X_val"])
         model.set_output(transform=library)
         model.fit(X, X_val=X_val)
         model.fit_transform(X, X_val=X_val)
     scaler = StandardScaler().fit(iris[::2])
-    direct = quick().fit(scaler.transform(iris[::2]), X_val=scaler.transform(iris[1::2]))
+    direct = quick(estimator).fit(
+        scaler.transform(iris[::2]), X_val=scaler.transform(iris[1::2])
+    )
     expected = direct.validation_scores_
     assert model["vae"].validation_scores_ == pytest.approx(expected, rel=1e-5)
 

@@ -10,9 +10,17 @@ import torch
 from torch import nn
 
 from skvae.likelihoods import LIKELIHOODS, Gaussian
-from skvae.model import VAE, Conditional, Fitted, build_vae, can_start_affine, start_affine
+from skvae.model import (
+    VAE,
+    Autoencoder,
+    Conditional,
+    Fitted,
+    build_vae,
+    can_start_affine,
+    start_affine,
+)
 from skvae.networks import MLP, NETWORKS, ConvNet
-from skvae.objectives import elbo
+from skvae.objectives import elbo, reconstruction
 from skvae.posteriors import POSTERIORS, Diagonal
 
 LATENT_DIM = 2
@@ -166,6 +174,27 @@ def test_gradients_reach_every_parameter_after_a_step_from_the_closed_form(names
     for name, parameter in vae.named_parameters():
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.any(), name
+
+
+def test_an_autoencoder_is_trained_to_restore_what_was_corrupted():
+    vae, _, rows = linear_vae(MLP((8,)))
+
+    class Doubled(nn.Module):
+        def forward(self, x):
+            return 2 * x
+
+    plain, denoising = (Autoencoder(vae.encoder, vae.decoder, c) for c in (None, Doubled()))
+    assert plain.latent_dim == LATENT_DIM
+    codes = plain.encode(rows).mean
+    assert torch.equal(codes, vae.encoder(rows).mean)
+    corrupted = denoising.encode(rows).mean
+    assert torch.equal(corrupted, vae.encoder(2 * rows).mean)
+    assert not torch.equal(corrupted, codes)
+    # The encoder alone, which transform asks, sees the rows themselves.
+    assert torch.equal(denoising.encoder(rows).mean, codes)
+    # What is judged is the decoded code against the clean rows.
+    value = reconstruction(denoising, rows, None).value
+    assert torch.equal(value, vae.decoder(corrupted).log_prob(rows))
 
 
 # -- the closed-form start ------------------------------------------------------------

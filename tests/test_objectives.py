@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.model import build_vae, start_affine
 from skvae.networks import MLP
-from skvae.objectives import OBJECTIVES, elbo, iwae, monte_carlo
+from skvae.objectives import OBJECTIVES, elbo, iwae, monte_carlo, reconstruction
 from skvae.posteriors import POSTERIORS
 from skvae.units import Units
 
@@ -281,3 +281,16 @@ def test_without_the_divergence_parts_are_finite(objective):
     bound = objective(vae, x, randn(6, N_ROWS, LATENT_DIM), 3, 0.0)
     for part in bound:
         assert part.isfinite().all()
+
+
+# -- without a posterior ---------------------------------------------------------------
+
+
+def test_the_reconstruction_is_the_elbos_without_spread_and_without_price():
+    vae, x, _ = linear_model(shift=0.5)
+    eps = randn(3, N_ROWS, LATENT_DIM)
+    bound = reconstruction(vae, x, eps, 3, beta=4.0)
+    # Draws of zero are codes at the mean.
+    torch.testing.assert_close(bound.value, elbo(vae, x, 0 * eps).reconstruction)
+    assert torch.equal(bound.value, bound.reconstruction)
+    assert torch.equal(bound.kl, torch.zeros_like(bound.value))

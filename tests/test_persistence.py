@@ -8,7 +8,7 @@ import pytest
 from helpers import assert_same, outputs
 from sklearn.base import clone
 
-from skvae import VAETransformer
+from skvae import AutoencoderTransformer, VAETransformer
 from skvae.likelihoods import Bernoulli, Gaussian
 from skvae.networks import MLP
 from skvae.posteriors import Diagonal
@@ -35,10 +35,20 @@ COPIES = {
 
 
 @pytest.mark.parametrize("copied", COPIES.values(), ids=list(COPIES))
-@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "continuous_bernoulli"])
-def test_copies_agree_to_the_bit_and_train_on_alike(copied, likelihood, quick, iris, tmp_path):
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"likelihood": "gaussian"},
+        {"likelihood": "bernoulli"},
+        {"likelihood": "continuous_bernoulli"},
+        {"estimator": AutoencoderTransformer, "noise": 0.1},
+        {"estimator": AutoencoderTransformer, "noise": 0.3, "corruption": "masking"},
+    ],
+    ids=["gaussian", "bernoulli", "continuous_bernoulli", "denoising", "masking"],
+)
+def test_copies_agree_to_the_bit_and_train_on_alike(copied, parameters, quick, iris, tmp_path):
     X = iris / 10
-    model = quick(likelihood=likelihood).partial_fit(X)
+    model = quick(**parameters).partial_fit(X)
     twin = copied(model, tmp_path)
     assert_same(outputs(twin, X[:9]), outputs(model, X[:9]))
     for each in (model, twin):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -9,6 +10,7 @@ from torch.distributions import Normal, kl_divergence
 from skvae.linear import LinearGaussian
 from skvae.posteriors import (
     POSTERIORS,
+    PointHead,
     marginal_kl,
     standard_normal_log_prob,
 )
@@ -232,3 +234,39 @@ def test_the_factor_analysis_start_holds_with_a_full_posterior(latent_dim, iris,
         for name in ("full", "diagonal")
     ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+# -- a code without uncertainty -------------------------------------------------------
+
+
+def test_a_point_is_its_raw_output_whatever_the_draws():
+    head, raw = PointHead(LATENT_DIM), randn(N_ROWS, LATENT_DIM)
+    assert head.n_raw == LATENT_DIM
+    assert torch.equal(head(raw).mean, raw)
+    z = head.reparameterize(head(raw), randn(5, N_ROWS, LATENT_DIM, seed=1))
+    # One draw stands for all: they would not differ.
+    assert torch.equal(z, raw[None])
+
+
+def test_the_affine_start_of_a_point_is_the_weighted_least_squares_code():
+    loadings, noise = randn(6, LATENT_DIM).numpy(), 0.1 + randn(6, seed=1).square().numpy()
+    solution = LinearGaussian.from_loadings(loadings, noise)
+    weight, bias = PointHead(LATENT_DIM).affine_start(solution)
+    x, root = randn(50, 6).numpy(), np.sqrt(noise)[:, None]
+    expected = np.linalg.lstsq(solution.loadings / root, x.T / root, rcond=None)[0].T
+    # The start is stored in float32.
+    np.testing.assert_allclose(x @ weight.double().numpy().T, expected, rtol=1e-5, atol=1e-5)
+    assert not bias.any()
+
+
+@pytest.mark.parametrize("noise", [1e-6, 1.0, 1e3])
+def test_a_dimension_without_loadings_gets_the_code_zero(noise):
+    loadings = randn(6, LATENT_DIM).numpy()
+    loadings[:, 1] = 0
+    solution = LinearGaussian.from_loadings(loadings, np.full(6, noise))
+    weight, _ = PointHead(LATENT_DIM).affine_start(solution)
+    # Dimensions are ordered by what they carry: the empty one comes last.
+    assert not weight[-1].any()
+    decoded_and_encoded = weight.double() @ torch.as_tensor(solution.loadings)
+    expected = torch.diag(torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(decoded_and_encoded, expected, rtol=1e-5, atol=1e-5)

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_info
 
-from skvae import VAETransformer
+from skvae import AutoencoderTransformer, VAETransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -23,21 +23,24 @@ MODES = [
     {"early_stopping": False, "init": "random", "n_samples": 2},
     {"early_stopping": False, "likelihood": "bernoulli"},
     {"early_stopping": True, "likelihood": "continuous_bernoulli"},
+    {"estimator": AutoencoderTransformer, "noise": 0.1, "early_stopping": "cv"},
+    {"estimator": AutoencoderTransformer, "noise": 0.3, "corruption": "masking"},
 ]
 each_mode = pytest.mark.parametrize(
-    "mode", MODES, ids=lambda mode: "-".join(map(str, mode.values()))
+    "mode",
+    MODES,
+    ids=lambda mode: "-".join(getattr(v, "__name__", str(v)) for v in mode.values()),
 )
 
 SCRIPT = """
 import hashlib, warnings
 from sklearn.datasets import load_iris
-from skvae import VAETransformer
-from test_reproducibility import MODES
+from test_reproducibility import MODES, small
 from helpers import outputs
 warnings.simplefilter("ignore")
 X = load_iris().data / 10
 for mode in MODES:
-    model = VAETransformer(max_iter=4, random_state=3, **mode).fit(X).partial_fit(X[:40])
+    model = small(3, **mode).fit(X).partial_fit(X[:40])
     for name, values in outputs(model, X[:9]).items():
         if name != "names":
             print(mode, name, hashlib.sha256(values.tobytes()).hexdigest())
@@ -49,8 +52,8 @@ def unit_iris(iris):
     return iris / 10
 
 
-def small(random_state=0, **parameters):
-    return VAETransformer(max_iter=3, random_state=random_state, **parameters)
+def small(random_state=0, *, estimator=VAETransformer, **parameters):
+    return estimator(max_iter=3, random_state=random_state, **parameters)
 
 
 # -- the same bits ---------------------------------------------------------------------
@@ -162,12 +165,22 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
-@pytest.mark.parametrize("mode", [{}, *MODES[1::2]], ids=["defaults", "hold-out", "bernoulli"])
+@pytest.mark.parametrize(
+    "mode", [{}, MODES[1], MODES[3]], ids=["defaults", "hold-out", "bernoulli"]
+)
 def test_nothing_global_is_changed(mode, method, X):
     model = small(**mode).fit(X)
     before = global_state()
     method(model, X)
     assert global_state() == before
+
+
+@pytest.mark.parametrize(
+    "method", ["fit", "fit with validation rows", "partial_fit", "transform", "score"]
+)
+@pytest.mark.parametrize("mode", MODES[-2:], ids=["gaussian", "masking"])
+def test_an_autoencoder_changes_nothing_global(mode, method, X):
+    test_nothing_global_is_changed(mode, METHODS[method], X)
 
 
 def test_a_wide_start_draws_from_no_global_generator():
