@@ -1,5 +1,6 @@
 """The plain and the denoising autoencoder as a scikit-learn transformer."""
 
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -167,12 +168,11 @@ best_validation_score_, noise_variance_, device_
     def _start(self, components, units, image_shape):
         latent_dim, closed_form = int(self.latent_dim), self.init == "factor_analysis"
         network, likelihood = components["network"], components["likelihood"]
-        noise, corruption = self.noise, CORRUPTIONS[self.corruption]
+        corrupt = self._corrupter(likelihood, units)
 
         def start(rows, seed):
             generator = torch.Generator().manual_seed(seed)
             width, decoder_head = rows.shape[1], likelihood.head(rows, units)
-            corrupt = None if noise == 0 else corruption(noise, units, generator)
             plugs = [(width, latent_dim), (latent_dim, decoder_head.n_raw)]
             encoder, decoder = (
                 build(Plug(n_in, n_out, image_shape, generator))
@@ -180,14 +180,26 @@ best_validation_score_, noise_variance_, device_
                     (network.build_encoder, network.build_decoder), plugs, strict=True
                 )
             )
-            decoder.start_bias(decoder_head.start_bias)
+            decoder.start_output(decoder_head.start_bias, decoder_head.start_gain)
             module = Autoencoder(
                 Conditional(encoder, PointHead(latent_dim), likelihood.lens()),
                 Conditional(decoder, decoder_head),
-                corrupt,
+                corrupt(int(torch.randint(2**31, (), generator=generator))),
             )
             if closed_form and can_start_affine(module):
                 start_affine(module, likelihood.linear_start(rows, latent_dim, units))
             return module.to(rows.device)
 
         return start
+
+    def _corrupter(self, likelihood, units):
+        """Return a function from a seed to the corruption, or to None."""
+        if self.noise == 0:
+            return lambda seed: None
+        return partial(CORRUPTIONS[self.corruption], self.noise, units, likelihood.support)
+
+    def _resume(self, recipe, units):
+        module = super()._resume(recipe, units)
+        # The noise may have been changed; its draws go on.
+        module.corruption = self._corrupter(self._likelihood, units)(recipe.stream_seed(5))
+        return module.to(recipe.rows.device)

@@ -135,7 +135,8 @@ class LatentTransformer(
         Returns
         -------
         ndarray of shape (n_samples, latent_dim)
-            The mean of the posterior q(z|x), in the dtype of `X`.
+            The mean of the posterior q(z|x), for an autoencoder the code itself; in the
+            dtype of `X`.
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)

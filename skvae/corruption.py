@@ -14,14 +14,17 @@ class Corruption(nn.Module):
     noise : float
     units : Units
         Of the rows that come.
-    generator : torch.Generator
+    support : tuple of float
+        Least and greatest value of the data.
+    seed : int
     """
 
-    def __init__(self, noise, units, generator):
+    def __init__(self, noise, units, support, seed):
         super().__init__()
         self.noise = noise
-        # Drawn once; a generator itself could not be copied or pickled.
-        self.seed = int(torch.randint(2**31, (), generator=generator))
+        self.support = support
+        # A generator itself could not be copied or pickled.
+        self.seed = seed
         self.step = 0
         scale = torch.as_tensor(noise / units.scale, dtype=torch.float32)
         self.register_buffer("scale", scale, persistent=False)
@@ -38,24 +41,24 @@ class Corruption(nn.Module):
 
 
 class GaussianCorruption(Corruption):
-    """Adds normal numbers."""
+    """Adds normal numbers, within the support of the likelihood."""
 
     def corrupt(self, x, generator):
         """Return rows with normal numbers added."""
         draws = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        return x + self.scale * draws
+        return (x + self.scale * draws).clamp(*self.support)
 
 
 class MaskingCorruption(Corruption):
     """Sets a share of the values to zero."""
 
-    def __init__(self, noise, units, generator):
+    def __init__(self, noise, units, support, seed):
         if noise >= 1:
             raise ValueError(
                 f"noise={noise} masks every value: with corruption='masking' it must be "
                 "below 1."
             )
-        super().__init__(noise, units, generator)
+        super().__init__(noise, units, support, seed)
 
     def corrupt(self, x, generator):
         """Return rows with some values set to zero."""

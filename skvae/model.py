@@ -95,7 +95,7 @@ def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_sha
     decoder = network.build_decoder(
         Plug(latent_dim, decoder_head.n_raw, image_shape, generator)
     )
-    decoder.start_bias(decoder_head.start_bias)
+    decoder.start_output(decoder_head.start_bias, decoder_head.start_gain)
     return VAE(
         Conditional(encoder, encoder_head, likelihood.lens()),
         Conditional(decoder, decoder_head),

@@ -55,16 +55,17 @@ class Recipe:
 
     def generator(self, stream):
         """Return a generator on the CPU for one of the recipe's random streams."""
-        return torch.Generator().manual_seed(self._stream_seed(stream))
+        return torch.Generator().manual_seed(self.stream_seed(stream))
 
-    def _stream_seed(self, stream):
+    def stream_seed(self, stream):
+        """Return the seed of one of the recipe's random streams."""
         sequence = np.random.SeedSequence((self.seed, self.epochs_before, stream))
         return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
     def loss_terms(self, module, stream):
         """Return the training loss as :func:`skvae.training.train` expects it."""
         device, latent_dim = self.rows.device, module.latent_dim
-        generator = torch.Generator(device).manual_seed(self._stream_seed(stream))
+        generator = torch.Generator(device).manual_seed(self.stream_seed(stream))
 
         def terms(x, epoch):
             shape = (self.n_samples, len(x), latent_dim)

@@ -120,7 +120,7 @@ class TrainableMixin:
         if X_val is not None:
             X_val = likelihood.clip(X_val, "X_val")
             rows_val = _on_device(X_val, units, recipe.rows.device)
-        module = self._fitted.trainable_copy().to(recipe.rows.device) if continues else None
+        module = self._resume(recipe, units) if continues else None
         stopping = Stopping(
             self.early_stopping, self.validation_fraction, self.n_iter_no_change, self.tol
         )
@@ -154,7 +154,7 @@ class TrainableMixin:
         if first:
             module = recipe.start(recipe.rows, recipe.seed)
         else:
-            module = self._fitted.trainable_copy().to(recipe.rows.device)
+            module = self._resume(recipe, units)
         optimizer = make_optimizer(module, plan)
         settings = [
             {name: group[name] for name in ("lr", "weight_decay")}
@@ -168,6 +168,10 @@ class TrainableMixin:
         outcome = fit_all(recipe, module, optimizer)
         self._store(recipe, likelihood, units, outcome, extend=not first)
         self._optimizer_state = on_cpu(optimizer.state_dict())
+
+    def _resume(self, recipe, units):
+        """Return a copy of the fitted module that training continues from."""
+        return self._fitted.trainable_copy().to(recipe.rows.device)
 
     def _store(self, recipe, likelihood, units, outcome, extend):
         """Set the fitted attributes, after everything that can fail."""

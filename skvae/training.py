@@ -205,7 +205,11 @@ class BestState:
         """
         epoch = self._epochs_seen
         self._epochs_seen += 1
-        if self._state is None or score > self.score or math.isnan(self.score):
+        if (
+            self._state is None
+            or score > self.score
+            or math.isnan(self.score) > math.isnan(score)
+        ):
             self.score, self.epoch = score, epoch
             self._state = copy.deepcopy(self.module.state_dict())
         if score > self._reference + self.tol:

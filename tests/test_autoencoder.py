@@ -159,10 +159,7 @@ def test_the_history_has_no_kl_in_any_mode(mode, noise, autoencoder, iris):
     assert np.isfinite(model.score(iris))
 
 
-# Masked rows stay in the support of every likelihood.
-@pytest.mark.parametrize(
-    "noise", [NOISES["plain"], NOISES["masking"]], ids=["plain", "masking"]
-)
+@pytest.mark.parametrize("noise", [*NOISES.values(), {"noise": 3}], ids=[*NOISES, "strong"])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_likelihood_is_trained(likelihood, noise, autoencoder):
     # An encoded category is in the support of each of them too.
@@ -251,3 +248,16 @@ def test_a_frame_comes_out_as_one(autoencoder, iris):
     assert list(model.feature_names_in_) == list("abcd")
     with pytest.raises(ValueError, match="feature names should match"):
         model.score(frame[list("dcba")])
+
+
+@pytest.mark.parametrize("changed", [{"noise": 5.0}, {"noise": 0}, {"corruption": "masking"}])
+def test_a_warm_start_takes_a_changed_noise(changed, autoencoder, iris):
+    kept, other = (autoencoder(warm_start=True, noise=0.3).fit(iris) for _ in range(2))
+    other.set_params(**changed)
+    assert not np.array_equal(other.fit(iris).transform(iris), kept.fit(iris).transform(iris))
+
+
+def test_as_many_codes_as_features_reconstruct_exactly(autoencoder, iris):
+    # The closed form leaves the last code out; it must learn all the same.
+    model = autoencoder(latent_dim=4, network=MLP(()), max_iter=200, early_stopping=False)
+    assert np.mean((reconstruct(model.fit(iris), iris) - iris) ** 2) < 1e-3

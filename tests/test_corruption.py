@@ -23,8 +23,8 @@ UNITS = Units(
 Z = 5.0
 
 
-def build(name, noise=0.3, units=UNITS, seed=0):
-    return CORRUPTIONS[name](noise, units, torch.Generator().manual_seed(seed))
+def build(name, noise=0.3, units=UNITS, seed=0, support=(-math.inf, math.inf)):
+    return CORRUPTIONS[name](noise, units, support, seed)
 
 
 def rows(n=50, dtype=torch.float32):
@@ -159,3 +159,11 @@ def test_a_copy_goes_on_where_the_original_stands(name, copied):
     # The use of the one does not move the other.
     assert torch.equal(corruption(rows()), following)
     assert torch.equal(twin.eval()(rows()), corruption.eval()(rows()))
+
+
+@each_corruption
+def test_corrupted_rows_stay_in_the_support(name):
+    x = torch.rand(N_ROWS, 3, generator=torch.Generator().manual_seed(1))
+    corrupted = build(name, 0.9, Units.identity(3), support=(0.0, 1.0))(x)
+    assert corrupted.min() >= 0
+    assert corrupted.max() <= 1

@@ -105,12 +105,12 @@ def test_all_weights_are_finite_and_all_biases_zero(network, side):
 
 
 @each_network
-def test_start_bias_shifts_the_output_to_it(network):
+def test_start_output_shifts_the_output_to_it(network):
     body, z = build(network, "decoder")
     body.eval()
     # The same for all pixels: a convolution has one bias a channel.
     before, bias = body(z), torch.full((N_FEATURES,), 1.5)
-    body.start_bias(bias)
+    body.start_output(bias)
     torch.testing.assert_close(body(z), before + bias)
 
 

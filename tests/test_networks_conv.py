@@ -87,7 +87,7 @@ def test_a_likelihood_may_have_several_parameters_a_pixel(n_parameters):
     body = decoder(ConvNet((2,)), shape, n_parameters * 105)
     assert body(torch.ones(4, LATENT_DIM)).shape == (4, n_parameters * 105)
     bias = torch.arange(3.0 * n_parameters).reshape(n_parameters, 1, 3)
-    body.start_bias(bias.expand(n_parameters, 35, 3).flatten())
+    body.start_output(bias.expand(n_parameters, 35, 3).flatten())
     # At the origin all hidden layers are zero: nothing but the bias is left.
     raw = body.eval()(torch.zeros(1, LATENT_DIM)).reshape(n_parameters, 7, 5, 3)
     torch.testing.assert_close(raw, bias[:, :, None].expand_as(raw))
@@ -105,7 +105,8 @@ def test_the_decoder_gives_channels_last():
     shape = (5, 4, 3)
     body = decoder(ConvNet((2,)), shape).eval()
     z = torch.randn(2, LATENT_DIM, generator=generator(1))
-    images = body.output(body.convolutions(body.feature_map(body.dense(z))))
+    maps = body.feature_map(body.dense(z)).permute(0, 3, 1, 2)
+    images = body.output(body.convolutions(maps))
     assert images.shape == (2, 3, 5, 4)
     flat = body(z).reshape(2, *shape)
     for row, column, channel in np.ndindex(shape):

@@ -260,13 +260,13 @@ def test_the_affine_start_of_a_point_is_the_weighted_least_squares_code():
 
 
 @pytest.mark.parametrize("noise", [1e-6, 1.0, 1e3])
-def test_a_dimension_without_loadings_gets_the_code_zero(noise):
+def test_a_dimension_without_loadings_reads_a_feature_to_learn_from(noise):
     loadings = randn(6, LATENT_DIM).numpy()
     loadings[:, 1] = 0
     solution = LinearGaussian.from_loadings(loadings, np.full(6, noise))
     weight, _ = PointHead(LATENT_DIM).affine_start(solution)
     # Dimensions are ordered by what they carry: the empty one comes last.
-    assert not weight[-1].any()
-    decoded_and_encoded = weight.double() @ torch.as_tensor(solution.loadings)
-    expected = torch.diag(torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64))
+    assert weight[-1].norm() == 1
+    decoded_and_encoded = weight[:-1].double() @ torch.as_tensor(solution.loadings)
+    expected = torch.eye(2, 3, dtype=torch.float64)
     torch.testing.assert_close(decoded_and_encoded, expected, rtol=1e-5, atol=1e-5)

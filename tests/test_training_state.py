@@ -101,6 +101,7 @@ def follow(scores, patience=10, tol=0.0):
         ([1, 2, 2], 1),
         ([-np.inf, -5, -6], 1),
         ([1, np.nan, 2, np.nan], 2),
+        ([np.nan, np.nan], 0),
         ([np.nan, 1, 0], 1),
     ],
 )

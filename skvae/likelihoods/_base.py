@@ -90,6 +90,9 @@ class LikelihoodHead(nn.Module):
 
     n_raw: int
 
+    #: Spread of a random start's raw output about that, relative to He's.
+    start_gain = 1.0
+
     #: Whether a noise can be set from held-out residuals (`moments`, `set_noise`).
     has_noise = False
 

@@ -119,6 +119,9 @@ class GaussianHead(LikelihoodHead):
 class HeteroscedasticHead(LikelihoodHead):
     """Raw output is the mean's and then the log-scale of each feature, in model units."""
 
+    # Where a scale is small by chance the gradients are huge: start close to the data's own.
+    start_gain = 0.1
+
     def __init__(self, start_mean, link, rows):
         super().__init__()
         self.n_features = len(start_mean)

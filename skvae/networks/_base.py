@@ -14,8 +14,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "logistic": nn.Sigmoid,
     "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.2),
+    # In place: a new feature map for each costs more time in page faults than in arithmetic.
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
     "elu": nn.ELU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
@@ -70,8 +71,8 @@ class Body(nn.Module):
         """Map rows (n, n_in) to (n, n_out)."""
         raise NotImplementedError
 
-    def start_bias(self, bias):
-        """Centre a random start at raw output `bias`, where the body can."""
+    def start_output(self, bias, gain=1.0):
+        """Centre a random start at raw output `bias`, and scale its spread by `gain`."""
 
 
 @torch.no_grad()

@@ -157,16 +157,20 @@ class ConvEncoder(Body):
             )
         )
         self.output = he_linear(sizes[-1], plug.n_out, plug.generator)
+        self.to(memory_format=torch.channels_last)
 
     def run(self, x):
         """Map flat images (n, H * W * C) to (n, n_out)."""
+        # The rows' own order is torch's fast one: a view, and no copy between the layers.
         images = self.image(x).permute(0, 3, 1, 2)
-        return self.output(self.dense(self.convolutions(images).flatten(1)))
+        maps = self.convolutions(images).permute(0, 2, 3, 1)
+        return self.output(self.dense(maps.flatten(1)))
 
     @torch.no_grad()
-    def start_bias(self, bias):
-        """Set the output's bias, the centre of a random start."""
+    def start_output(self, bias, gain=1.0):
+        """Set the output's bias, the centre of a random start, and scale its spread."""
         self.output.bias.copy_(bias)
+        self.output.weight.mul_(gain)
 
 
 class ConvDecoder(Body):
@@ -174,7 +178,7 @@ class ConvDecoder(Body):
 
     def __init__(self, plug, options, sides):
         super().__init__()
-        first = (options.channels[-1], *sides[-1])
+        first = (*sides[-1], options.channels[-1])
         n_first = first[0] * first[1] * first[2]
         dense = he_linear(plug.n_in, n_first, plug.generator)
         self.dense = options._hidden(dense, n_first, BatchNorm1d)
@@ -197,20 +201,23 @@ class ConvDecoder(Body):
             )
         output = skip_init(nn.Conv2d, n_in, plug.n_out // n_pixels, 3, padding=1)
         self.output = he_start(output, plug.generator)
+        self.to(memory_format=torch.channels_last)
 
     def run(self, z):
         """Map codes (n, latent_dim) to flat images, one after the other (n, n_out)."""
-        images = self.output(self.convolutions(self.feature_map(self.dense(z))))
+        maps = self.feature_map(self.dense(z)).permute(0, 3, 1, 2)
+        images = self.output(self.convolutions(maps))
         parameters = images.unflatten(1, (-1, self.n_channels))
         return parameters.permute(0, 1, 3, 4, 2).flatten(1)
 
     @torch.no_grad()
-    def start_bias(self, bias):
-        """Set the output's bias to the mean over pixels: it has one value per channel."""
+    def start_output(self, bias, gain=1.0):
+        """Set the bias to the mean over pixels, as it has one value per channel."""
         parts = bias.reshape(-1, self.n_channels)
         n_parameters = len(self.output.bias) // self.n_channels
         means = parts.reshape(n_parameters, -1, self.n_channels).mean(1)
         self.output.bias.copy_(means.flatten())
+        self.output.weight.mul_(gain)
 
 
 def _transposed(n_in, n_out, options, small, large):

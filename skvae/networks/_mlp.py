@@ -131,6 +131,9 @@ class MLPBody(Body):
         self.output.bias.copy_(bias)
 
     @torch.no_grad()
-    def start_bias(self, bias):
-        """Set the output's bias, the centre of a random start."""
+    def start_output(self, bias, gain=1.0):
+        """Set the output's bias, the centre of a random start, and scale its spread."""
         self.output.bias.copy_(bias)
+        self.output.weight.mul_(gain)
+        if self.linear_map is not None:
+            self.linear_map.weight.mul_(gain)
