@@ -8,9 +8,8 @@ Everything but the network, the likelihood and the number of epochs is at its de
 import argparse
 import time
 
-import numpy as np
+from _data import load_images
 from _machine import describe_machine
-from sklearn.datasets import fetch_openml
 
 from skvae import VAETransformer
 from skvae.networks import MLP
@@ -18,19 +17,12 @@ from skvae.networks import MLP
 TARGET = 150.5
 
 
-def load_mnist():
-    """Return training and test rows, grey values in [0, 1], float32."""
-    X = fetch_openml("mnist_784", version=1, as_frame=False).data
-    X = (X / 255).astype(np.float32)
-    return X[:60_000], X[60_000:]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=None)
     args = parser.parse_args()
-    X_train, X_test = load_mnist()
+    X_train, X_test = load_images("mnist_784")
     print(describe_machine())
     print("seed  epochs  test -ELBO  test -log p(x)  fit (s)")
     for seed in range(args.seeds):
