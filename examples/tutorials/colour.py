@@ -1,0 +1,33 @@
+"""
+Images in colour
+================
+
+A row is a flattened image, channels last: ``image_shape=(32, 32, 3)``. `cifar10_sample.npz`
+with 4000 of CIFAR-10's images is expected in scikit-learn's data folder.
+"""
+
+import numpy as np
+from sklearn.datasets import get_data_home
+from skvae.display import ReconstructionDisplay, SampleDisplay
+
+from skvae import VAETransformer
+from skvae.likelihoods import Gaussian
+from skvae.networks import ConvNet
+
+X = np.load(f"{get_data_home()}/cifar10_sample.npz")["X"].reshape(-1, 32 * 32 * 3)
+X = (X / 255).astype("float32")
+
+vae = VAETransformer(
+    latent_dim=64,
+    network=ConvNet(channels=(32, 64, 128), hidden_layer_sizes=()),
+    likelihood=Gaussian(noise="isotropic", mean="sigmoid"),
+    image_shape=(32, 32, 3),
+    max_iter=40,
+    random_state=0,
+    verbose=True,
+)
+vae.fit(X[:3600])
+print(f"log-likelihood: {vae.score(X[3600:]):.0f} nats")
+ReconstructionDisplay.from_estimator(vae, X[3600:3610]).figure_.savefig("colour.png")
+display = SampleDisplay.from_estimator(vae, mean=True, random_state=0)
+display.figure_.savefig("colour_samples.png")
