@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
@@ -18,7 +19,11 @@ _DTYPES = [np.float64, np.float32]
 
 
 class LatentTransformer(
-    TrainableMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    TrainableMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Base of the estimators. Not to be used directly."""
 
@@ -93,10 +98,11 @@ class LatentTransformer(
         with self._all_or_nothing(), trainable_mode():
             self._validate_params()
             continues = self.warm_start and hasattr(self, "_fitted")
-            X = self._validate(X, reset=not continues, training=True)
+            rows = self._validate(X, reset=not continues, training=True)
             if X_val is not None:
                 X_val = self._validate_held_out(X_val)
-            self._fit(X, X_val, continues)
+            # Callbacks get X as it came, with the names of its columns.
+            self._fit(rows, X_val, continues, {"X": X, "y": y})
         return self
 
     def partial_fit(self, X, y=None):

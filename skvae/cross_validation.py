@@ -24,32 +24,46 @@ def fit_cross_validated(recipe, n_splits):
     rows together. The noise of a likelihood that learns one is
     then set from the held-out residuals: on the training rows it is estimated too small.
     """
+    with recipe.tasks.stage("cross-validation", recipe.plan.epochs):
+        checks, epochs = _cross_validate(recipe, n_splits)
+    outcome = Outcome(recipe.start(recipe.rows, recipe.seed))
+    start = copy.deepcopy(outcome.module.state_dict())
+    # At least one for the record, as held-out rows take some to reject a training.
+    n_epochs = max(epochs, 1)
+    with recipe.tasks.stage("final training", n_epochs):
+        for done, _ in enumerate(run_epochs(recipe, outcome), start=1):
+            record(outcome.history, checks[done].terms.mean(0), "validation_")
+            outcome.noise = checks[done].noise
+            if recipe.end_epoch(outcome) or done == n_epochs:
+                break
+    kept = min(done, epochs)
+    if kept == 0:
+        outcome.module.load_state_dict(start)
+    outcome.stopped_early = kept < recipe.plan.epochs
+    outcome.best_score = -checks[kept].loss
+    outcome.noise = checks[kept].noise
+    outcome.set_noise()
+    return outcome
+
+
+def _cross_validate(recipe, n_splits):
+    """Return the check of the folds after each number of epochs, and the best number."""
     splitter = KFold(n_splits, shuffle=True, random_state=recipe.seed)
     folds = [Fold(recipe, *split, k) for k, split in enumerate(splitter.split(recipe.rows))]
     checks = [check_folds(folds)]
     # All planned epochs: the closed-form start is disturbed at first, and much of the gain
     # comes when the rate falls.
-    epochs = 0
-    for done, _ in enumerate(zip(*(fold.epochs for fold in folds), strict=True), start=1):
+    best = 0
+    for done in range(1, recipe.plan.epochs + 1):
+        recipe.tasks.begin_epoch()
+        for fold in folds:
+            next(fold.epochs)
         checks.append(check_folds(folds))
-        if checks[done].loss < checks[epochs].loss and done > recipe.kl_warmup:
-            epochs = done
-
-    outcome = Outcome(recipe.start(recipe.rows, recipe.seed))
-    outcome.stopped_early = epochs < recipe.plan.epochs
-    outcome.best_score = -checks[epochs].loss
-    start = copy.deepcopy(outcome.module.state_dict())
-    for done, _ in enumerate(run_epochs(recipe, outcome), start=1):
-        record(outcome.history, checks[done].terms.mean(0), "validation_")
-        recipe.report(outcome.history)
-        if done >= epochs:
+        if checks[done].loss < checks[best].loss and done > recipe.kl_warmup:
+            best = done
+        if recipe.tasks.end_epoch():
             break
-    if epochs == 0:
-        # One epoch for the record, as held-out rows take some to reject a training.
-        outcome.module.load_state_dict(start)
-    if checks[epochs].noise is not None:
-        outcome.module.decoder.head.set_noise(checks[epochs].noise.float())
-    return outcome
+    return checks, best
 
 
 def held_out_noise(head, residuals):

@@ -37,6 +37,20 @@ class Stopping:
     tol: float
 
 
+def resolved_mode(recipe, stopping, rows_val=None, module=None):
+    """Return the mode that `fit_in_mode` takes: "all", "hold_out" or "cv"."""
+    if recipe.plan.epochs == 0:
+        return "all"
+    if rows_val is not None:
+        return "hold_out"
+    mode = stopping.mode
+    if mode == "auto":
+        mode = "cv" if len(recipe.rows) < FEW_ROWS else True
+    if mode == "cv":
+        return "cv" if module is None else "all"
+    return "hold_out" if mode else "all"
+
+
 def fit_in_mode(recipe, stopping, rows_val=None, module=None):
     """Train in the way that `stopping` asks for.
 
@@ -55,19 +69,13 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None):
     Outcome
     """
     n_rows = len(recipe.rows)
-    if recipe.plan.epochs == 0:
+    mode = resolved_mode(recipe, stopping, rows_val, module)
+    if mode == "all":
         return fit_all(recipe, module)
+    if mode == "cv":
+        return fit_cross_validated(recipe, min(_N_SPLITS, n_rows))
     if rows_val is not None:
         return fit_hold_out(recipe, torch.arange(n_rows), rows_val, stopping, module)
-    mode = stopping.mode
-    if mode == "auto":
-        mode = "cv" if n_rows < FEW_ROWS else True
-    if mode == "cv":
-        if module is not None:
-            return fit_all(recipe, module)
-        return fit_cross_validated(recipe, min(_N_SPLITS, n_rows))
-    if not mode:
-        return fit_all(recipe, module)
     held = round(stopping.fraction * n_rows)
     if held < 1 or n_rows - held < 2:
         raise ValueError(
@@ -93,7 +101,9 @@ def fit_all(recipe, module=None, optimizer=None):
     """
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed) if module is None else module)
     for _ in run_epochs(recipe, outcome, optimizer=optimizer):
-        recipe.report(outcome.history)
+        outcome.stopped_early = recipe.end_epoch(outcome)
+        if outcome.stopped_early:
+            break
     loss = outcome.history["loss"]
     if loss and not math.isfinite(loss[-1]):
         raise ValueError(
@@ -120,12 +130,13 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None):
     for done, _ in enumerate(run_epochs(recipe, outcome, indices), start=1):
         terms = judge()
         record(outcome.history, terms, "validation_")
-        recipe.report(outcome.history)
+        stop = recipe.end_epoch(outcome)
         if done <= recipe.kl_warmup:
             best.wait()
-            continue
-        outcome.stopped_early = best.update(-terms[0])
-        if outcome.stopped_early:
+        else:
+            stop |= best.update(-terms[0])
+        if stop:
+            outcome.stopped_early = True
             break
     best.restore()
     outcome.best_score = best.score

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from skvae.tasks import Tasks
 from skvae.training import Plan, few_threads, train
 
 # Draws per held-out row: many for few rows, whose mean would be noisy.
@@ -40,6 +41,8 @@ class Recipe:
         its first epochs again.
     report : callable
         Called after each epoch with the history so far.
+    tasks : Tasks
+        Is told of each epoch, too, and may end the training.
     """
 
     start: Callable
@@ -52,6 +55,12 @@ class Recipe:
     beta: float = 1.0
     kl_warmup: int = 0
     report: Callable = lambda history: None
+    tasks: Tasks = field(default_factory=Tasks)
+
+    def end_epoch(self, outcome):
+        """Tell of an epoch that is over; return whether to stop there."""
+        self.report(outcome.history)
+        return self.tasks.end_epoch(outcome)
 
     def generator(self, stream):
         """Return a generator on the CPU for one of the recipe's random streams."""
@@ -92,12 +101,20 @@ class Outcome:
         Held-out bound of the state that was kept.
     stopped_early : bool
         Whether training ended before its planned epochs.
+    noise : Tensor or None
+        Noise per feature that held-out rows show, to be set when the training is over.
     """
 
     module: torch.nn.Module
     history: dict = field(default_factory=lambda: {name: [] for name in _TERMS})
     best_score: float | None = None
     stopped_early: bool = False
+    noise: torch.Tensor | None = None
+
+    def set_noise(self):
+        """Give the module the noise that held-out rows show, where they do."""
+        if self.noise is not None:
+            self.module.decoder.head.set_noise(self.noise.float())
 
     @property
     def converged(self):
@@ -149,9 +166,11 @@ def run_epochs(recipe, outcome, indices=None, optimizer=None):
         recipe.generator(3),
         indices=indices,
         optimizer=optimizer,
+        on_step=recipe.tasks.on_step,
     )
-    for terms in epochs:
-        record(outcome.history, terms)
+    for _ in range(recipe.plan.epochs):
+        recipe.tasks.begin_epoch(outcome)
+        record(outcome.history, next(epochs))
         yield
 
 

@@ -8,13 +8,15 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
-from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode
+from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode, resolved_mode
 from skvae.inference import own_generator
 from skvae.model import Fitted, widest_layer
 from skvae.recipe import Recipe, join_histories
+from skvae.tasks import CallbackTasks
 from skvae.training import Plan, make_optimizer, on_cpu, resolve_device
 
 
@@ -114,17 +116,13 @@ class TrainableMixin:
             recipe = replace(recipe, report=epoch_printer(units.log_jacobian))
         return recipe, likelihood, units
 
-    def _fit(self, X, X_val, continues):
+    def _fit(self, X, X_val, continues, data):
         recipe, likelihood, units = self._prepare(X, continues)
         rows_val = None
         if X_val is not None:
             X_val = likelihood.clip(X_val, "X_val")
             rows_val = _on_device(X_val, units, recipe.rows.device)
-        module = self._resume(recipe, units) if continues else None
-        stopping = Stopping(
-            self.early_stopping, self.validation_fraction, self.n_iter_no_change, self.tol
-        )
-        outcome = fit_in_mode(recipe, stopping, rows_val, module)
+        outcome = self._train(recipe, likelihood, units, rows_val, continues, data)
         if not np.isfinite(outcome.history["loss"]).all():
             warnings.warn(
                 f"{type(self).__name__}'s training diverged, and the best state before that "
@@ -140,7 +138,33 @@ class TrainableMixin:
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+    @with_callbacks
+    def _train(self, recipe, likelihood, units, rows_val, continues, data):
+        """Train and set the fitted attributes, and tell the callbacks of it."""
+        module = self._resume(recipe, units) if continues else None
+        stopping = Stopping(
+            self.early_stopping, self.validation_fraction, self.n_iter_no_change, self.tol
+        )
+        mode = resolved_mode(recipe, stopping, rows_val, module)
+        context = self._init_callback_context(
+            max_subtasks=2 if mode == "cv" else recipe.plan.epochs
+        )
+
+        def snapshot(outcome):
+            twin = copy.copy(self)
+            outcome = replace(outcome, module=copy.deepcopy(outcome.module))
+            outcome.set_noise()
+            twin._store(recipe, likelihood, units, outcome, extend=continues)
+            return vars(twin)
+
+        if hasattr(self, "_skl_callbacks"):
+            recipe = replace(recipe, tasks=CallbackTasks(self, context, data, snapshot))
+        context.call_on_fit_task_begin(estimator=self, **data)
+        outcome = fit_in_mode(recipe, stopping, rows_val, module)
         self._store(recipe, likelihood, units, outcome, extend=continues)
+        context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes={})
+        return outcome
 
     def _partial_fit(self, X, first):
         recipe, likelihood, units = self._prepare(X, continues=not first, growing=True)

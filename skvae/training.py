@@ -115,7 +115,9 @@ def make_optimizer(module, plan):
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
-def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=None):
+def train(
+    module, loss_terms, rows, plan, generator, *, indices=None, optimizer=None, on_step=None
+):
     """Train a module in place, an epoch at each step of the iteration.
 
     Parameters
@@ -133,6 +135,9 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
         The rows to train on, all by default.
     optimizer : Optimizer, default=None
         One that continues, for a training in several calls.
+    on_step : callable, default=None
+        Called after each step with the number of steps done in the epoch and of those in
+        it. Where it returns true the epoch ends.
 
     Yields
     ------
@@ -157,9 +162,10 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
     for epoch in range(plan.epochs):
         module.train()
         order = indices[torch.randperm(n_rows, generator=generator)].to(rows.device)
+        batches = order.split(size)
         totals = None
         with few_threads(size * rows.shape[1], n_products):
-            for batch in order.split(size):
+            for done, batch in enumerate(batches, start=1):
                 terms = loss_terms(rows[batch], epoch)
                 optimizer.zero_grad()
                 terms[0].backward()
@@ -168,6 +174,9 @@ def train(module, loss_terms, rows, plan, generator, *, indices=None, optimizer=
                     scheduler.step()
                 share = terms.detach() * (len(batch) / n_rows)
                 totals = share if totals is None else totals + share
+                if on_step is not None and on_step(done, len(batches)):
+                    totals *= n_rows / min(done * size, n_rows)
+                    break
         # The one number per epoch that leaves the device.
         yield totals.tolist()
 
