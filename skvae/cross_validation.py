@@ -8,6 +8,7 @@ import torch
 from sklearn.model_selection import KFold
 
 from skvae.recipe import Outcome, held_out_draws, held_out_terms, record, run_epochs
+from skvae.stack import Stack
 from skvae.training import few_threads, train
 
 # How far the features' noises may be drawn to their common mean: wholly with so few rows
@@ -49,15 +50,15 @@ def fit_cross_validated(recipe, n_splits):
 def _cross_validate(recipe, n_splits):
     """Return the check of the folds after each number of epochs, and the best number."""
     splitter = KFold(n_splits, shuffle=True, random_state=recipe.seed)
-    folds = [Fold(recipe, *split, k) for k, split in enumerate(splitter.split(recipe.rows))]
+    folds = [Fold(recipe, *split) for split in splitter.split(recipe.rows)]
+    epochs = train_folds(recipe, folds)
     checks = [check_folds(folds)]
     # All planned epochs: the closed-form start is disturbed at first, and much of the gain
     # comes when the rate falls.
     best = 0
     for done in range(1, recipe.plan.epochs + 1):
         recipe.tasks.begin_epoch()
-        for fold in folds:
-            next(fold.epochs)
+        next(epochs)
         checks.append(check_folds(folds))
         if checks[done].loss < checks[best].loss and done > recipe.kl_warmup:
             best = done
@@ -96,29 +97,51 @@ def held_out_noise(head, residuals):
 
 
 class Fold:
-    """One fold of a cross-validation in training.
+    """One fold of a cross-validation.
 
     Attributes
     ----------
     module : Module
+        At the start of the rows that are kept.
+    kept : Tensor
+        Indices of these rows.
     held_out : Tensor
         Rows that are judged.
-    epochs : iterator
-        Trains one epoch at each step.
     """
 
-    def __init__(self, recipe, kept, held, number):
-        rows = recipe.rows[torch.as_tensor(kept)]
+    def __init__(self, recipe, kept, held):
         self.recipe = recipe
+        self.kept = torch.as_tensor(kept)
         self.held_out = recipe.rows[torch.as_tensor(held)]
-        self.module = recipe.start(rows, recipe.seed)
+        self.module = recipe.start(recipe.rows[self.kept], recipe.seed)
         self.eps = held_out_draws(recipe, len(held), self.module.latent_dim)
-        self.epochs = train(
-            self.module,
-            recipe.loss_terms(self.module, stream=10 + number),
-            rows,
-            recipe.plan,
-            recipe.generator(100 + number),
+
+
+def train_folds(recipe, folds):
+    """Train the folds' modules side by side, an epoch at each step of the iteration."""
+    if all(fold.module.stackable for fold in folds):
+        # One row less in some of them: what is stacked has the same shape.
+        n_rows = min(len(fold.kept) for fold in folds)
+        stack = Stack([fold.module for fold in folds])
+        terms = recipe.stacked_loss_terms(stack, stream=10)
+        indices = torch.stack([fold.kept[:n_rows] for fold in folds])
+        yield from train(
+            stack, terms, recipe.rows, recipe.plan, recipe.generator(100), indices=indices
+        )
+    else:
+        yield from zip(
+            *(
+                train(
+                    fold.module,
+                    recipe.loss_terms(fold.module, stream=10 + k),
+                    recipe.rows,
+                    recipe.plan,
+                    recipe.generator(100 + k),
+                    indices=fold.kept,
+                )
+                for k, fold in enumerate(folds)
+            ),
+            strict=True,
         )
 
 

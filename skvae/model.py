@@ -48,6 +48,11 @@ class VAE(nn.Module):
         """Dimensions of the latent space."""
         return self.encoder.head.latent_dim
 
+    @property
+    def stackable(self):
+        """Whether several are trained faster as a :class:`skvae.stack.Stack`."""
+        return self.encoder.body.stackable and self.decoder.body.stackable
+
     def encode(self, x):
         """Return q(z|x) as the objective sees it."""
         return self.encoder(x)
@@ -63,6 +68,11 @@ class Autoencoder(VAE):
     def __init__(self, encoder, decoder, corruption=None):
         super().__init__(encoder, decoder)
         self.corruption = corruption
+
+    @property
+    def stackable(self):
+        """Whether several are trained faster as a stack; fresh noise cannot be."""
+        return super().stackable and self.corruption is None
 
     def encode(self, x):
         """Return the codes of rows that were corrupted first."""

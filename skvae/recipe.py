@@ -73,18 +73,35 @@ class Recipe:
 
     def loss_terms(self, module, stream):
         """Return the training loss as :func:`skvae.training.train` expects it."""
-        device, latent_dim = self.rows.device, module.latent_dim
+        return self._terms(
+            lambda *args: self._mean_terms(module, *args), module.latent_dim, stream
+        )
+
+    def stacked_loss_terms(self, stack, stream):
+        """Return the same for a :class:`skvae.stack.Stack`: the sums over its members."""
+
+        def terms(x, eps, beta):
+            return stack.map(lambda *args: self._mean_terms(*args, beta), x, eps).sum(0)
+
+        return self._terms(terms, stack.members[0].latent_dim, stream)
+
+    def _terms(self, function, latent_dim, stream):
+        device = self.rows.device
         generator = torch.Generator(device).manual_seed(self.stream_seed(stream))
 
         def terms(x, epoch):
-            shape = (self.n_samples, len(x), latent_dim)
+            shape = (*x.shape[:-2], self.n_samples, x.shape[-2], latent_dim)
             eps = torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
             beta = self.beta * min(1.0, epoch / self.kl_warmup if self.kl_warmup else 1.0)
-            bound = self.objective(module, x, eps, self.n_samples, beta)
-            means = [part.mean() for part in bound]
-            return torch.stack([-means[0], means[1], means[2]])
+            return function(x, eps, beta)
 
         return terms
+
+    def _mean_terms(self, module, x, eps, beta):
+        """Return loss, reconstruction and KL of one batch, (3,)."""
+        bound = self.objective(module, x, eps, self.n_samples, beta)
+        means = [part.mean() for part in bound]
+        return torch.stack([-means[0], means[1], means[2]])
 
 
 @dataclass

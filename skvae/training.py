@@ -107,9 +107,13 @@ def trainable_mode():
 def make_optimizer(module, plan):
     """Return AdamW; biases and other vectors are not decayed."""
     parameters = [p for p in module.parameters() if p.requires_grad]
+    ndim = 2 + getattr(module, "stack_axes", 0)
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": plan.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if p.ndim >= ndim],
+            "weight_decay": plan.weight_decay,
+        },
+        {"params": [p for p in parameters if p.ndim < ndim], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99), fused=True)
@@ -131,8 +135,8 @@ def train(
     plan : Plan
     generator : torch.Generator
         On the CPU; gives the order of the rows.
-    indices : Tensor, default=None
-        The rows to train on, all by default.
+    indices : Tensor of shape (n,) or (n_members, n), default=None
+        The rows to train on, all by default; for a stack, those of each member.
     optimizer : Optimizer, default=None
         One that continues, for a training in several calls.
     on_step : callable, default=None
@@ -146,7 +150,7 @@ def train(
     """
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
-    n_rows, size = len(indices), plan.batch_size
+    n_rows, size = indices.shape[-1], plan.batch_size
     n_products = size * sum(p.numel() for p in module.parameters())
     scheduler = None
     if plan.one_cycle and plan.epochs > 0:
@@ -161,8 +165,8 @@ def train(
         )
     for epoch in range(plan.epochs):
         module.train()
-        order = indices[torch.randperm(n_rows, generator=generator)].to(rows.device)
-        batches = order.split(size)
+        order = indices[..., torch.randperm(n_rows, generator=generator)].to(rows.device)
+        batches = order.split(size, dim=-1)
         totals = None
         with few_threads(size * rows.shape[1], n_products):
             for done, batch in enumerate(batches, start=1):
@@ -172,7 +176,7 @@ def train(
                 optimizer.step()
                 if scheduler is not None:
                     scheduler.step()
-                share = terms.detach() * (len(batch) / n_rows)
+                share = terms.detach() * (batch.shape[-1] / n_rows)
                 totals = share if totals is None else totals + share
                 if on_step is not None and on_step(done, len(batches)):
                     totals *= n_rows / min(done * size, n_rows)

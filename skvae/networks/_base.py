@@ -62,6 +62,10 @@ class Body(nn.Module):
     #: Whether the body can be set to an affine map exactly.
     can_start_affine = False
 
+    #: Whether several are trained faster as one stack (:mod:`skvae.stack`), and can be: the
+    #: output follows from input and parameters alone.
+    stackable = False
+
     def forward(self, x):
         """Map rows; leading axes are kept."""
         flat = self.run(x.reshape(-1, x.shape[-1]))

@@ -95,6 +95,7 @@ class MLPBody(Body):
 
     def __init__(self, hidden_sizes, plug, options):
         super().__init__()
+        self.stackable = not options.batch_norm and options.dropout == 0
         sizes = (plug.n_in, *hidden_sizes)
         self.hidden = nn.Sequential()
         for n_in, n_out in pairwise(sizes):
