@@ -199,11 +199,14 @@ def test_a_failing_callback_leaves_the_estimator_as_it_was(fitted, error, hook, 
 
 @each_mode
 def test_a_callback_may_end_the_training(mode, quick, iris, recwarn):
-    epoch = epochs(1) if mode != "cv" else [("final training", 1), ("epoch", 0)]
-    stopper = Stopper(*epoch)
-    model = quick(early_stopping=mode, max_iter=20, learning_rate_init=1e-3)
+    stopper = Stopper(*([("final training", 1)] if mode == "cv" else []), ("epoch", 1))
+    model = quick(latent_dim=1, early_stopping=mode, max_iter=20, learning_rate_init=1e-3)
+    assert model.fit(iris).n_iter_ > 2
+    recwarn.clear()
     model.set_callbacks(stopper).fit(iris)
-    assert model.n_iter_ == epoch[-1][1] + 1
+    assert model.n_iter_ == 2
+    if mode == "cv":
+        assert model.best_validation_score_ == model.validation_scores_[1]
     assert stopper.lives == ["setup", "teardown"]
     # A training that was stopped on purpose is not one that did not converge.
     assert not recwarn.list
