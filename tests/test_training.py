@@ -127,6 +127,22 @@ def test_nothing_happens_before_the_first_step_nor_after_the_last_one_asked_for(
     assert len(module.batches) == 3
 
 
+def test_steps_are_told_of_and_may_end_their_epoch():
+    told = []
+
+    def on_step(done, n_steps):
+        told.append((done, n_steps))
+        return done == 2 and len(told) < 6
+
+    module, rows = Recorder(), torch.arange(10.0)[:, None]
+    first, second, _ = train(module, module.terms, rows, plan(), generator(), on_step=on_step)
+    assert told == [(1, 3), (2, 3), (1, 3), (2, 3), (1, 3), (2, 3), (3, 3)]
+    # The means are those of the rows that were visited.
+    for terms, batches in ((first, module.batches[:2]), (second, module.batches[2:4])):
+        assert terms[0] == pytest.approx(np.mean(list(chain(*batches))))
+        assert terms[2] == pytest.approx(1)
+
+
 def test_no_epochs_give_nothing():
     module, terms = record(epochs=0)
     assert terms == []
