@@ -95,6 +95,7 @@ def value_range(reference, image_shape, vmin=None, vmax=None):
     Grey values span those of the reference. Colours are not stretched where they are
     recognised as numbers up to 1 or up to 255.
     """
+    reference = np.asarray(reference)
     finite = reference[np.isfinite(reference)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if len(image_shape) == 3:
@@ -115,7 +116,7 @@ def show_mosaic(ax, tiles, image_shape, *, reference=None, gap=None, vmin, vmax,
     tiles : ndarray of shape (n_rows, n_cols, n_features)
         The first row is drawn on top.
     image_shape : (H, W) or (H, W, 3)
-    reference : ndarray, default=None
+    reference : array-like, default=None
         Values that set the range; by default those drawn.
     gap : int, default=None
         Pixels between images.
@@ -151,5 +152,5 @@ def new_axes(n_rows, n_cols, image_shape, *, tile=0.8, largest=8.0, margins=(0.2
     height, width = np.array(image_shape[:2]) / max(image_shape[:2])
     size = tile * np.array([n_cols * width, n_rows * height])
     size = size * min(1.0, largest / size.max()) + margins
-    _, ax = plt.subplots(figsize=tuple(np.maximum(size, 1.5)), layout="constrained")
+    _, ax = plt.subplots(figsize=tuple(np.maximum(size, 1.0)), layout="constrained")
     return ax

@@ -4,9 +4,11 @@ import numpy as np
 
 # More small multiples than this are too small to read.
 MAX_PANELS = 16
+_MAX_TITLE = 22
+_LEGEND_INCHES = 0.3
 
 
-def panels(ax, n_panels, *, n_cols=None, size=(2.2, 2.0), sharex=False):
+def panels(ax, n_panels, *, size=(2.2, 2.2), legend=False):
     """Return the place and the Axes of small multiples.
 
     Parameters
@@ -14,41 +16,45 @@ def panels(ax, n_panels, *, n_cols=None, size=(2.2, 2.0), sharex=False):
     ax : matplotlib Axes or None
         Its place is taken and it is hidden; None makes a new figure.
     n_panels : int
-    n_cols : int, default=None
-        Columns; by default at most four.
     size : (float, float)
         Width and height of a panel in inches, in a new figure.
-    sharex : bool, default=False
+    legend : bool
+        Whether to keep a line free above the panels.
 
     Returns
     -------
     ax : matplotlib Axes
-        The place, which carries a title or legend of the whole.
+        The place of the whole.
     axes : list of matplotlib Axes
+    head : matplotlib Axes or None
+        The free line.
     """
     import matplotlib.pyplot as plt
-    from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
+    from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-    n_cols = n_cols or _n_columns(n_panels)
-    n_rows = -(-n_panels // n_cols)
+    n_cols = _n_columns(n_panels)
     if ax is None:
-        figsize = (n_cols * size[0] + 0.4, n_rows * size[1] + 0.5)
+        figsize = (n_cols * size[0], -(-n_panels // n_cols) * size[1] + 0.3 * legend)
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
-    # A layout engine finds the room for labels; without one it is reserved here.
-    spaces = {} if has_layout(ax) else {"wspace": 0.45, "hspace": 0.6}
-    ax.set_axis_off()
-    place = ax.get_subplotspec()
-    if place is not None:
-        grid = GridSpecFromSubplotSpec(n_rows, n_cols, subplot_spec=place, **spaces)
     else:
-        (left, bottom), (right, top) = ax.get_position().get_points()
-        sides = {"left": left, "right": right, "bottom": bottom, "top": top}
-        grid = GridSpec(n_rows, n_cols, figure=ax.figure, **sides, **spaces)
-    axes = []
-    for i in range(n_panels):
-        first = axes[0] if sharex and axes else None
-        axes.append(ax.figure.add_subplot(grid[i // n_cols, i % n_cols], sharex=first))
-    return ax, axes
+        # In a small place a panel may be a quarter smaller.
+        n_cols = min(n_cols, max(1, round(_inches(ax)[0] / (0.75 * size[0]))))
+        n_cols = -(-n_panels // -(-n_panels // n_cols))
+    ax.set_axis_off()
+    place, head = _place_of(ax), None
+    if legend:
+        share = min(0.5, _LEGEND_INCHES / _inches(ax)[1])
+        top, place = GridSpecFromSubplotSpec(
+            2, 1, subplot_spec=place, height_ratios=(share, 1 - share)
+        )
+        head = ax.figure.add_subplot(top)
+        head.set_axis_off()
+    # A layout engine finds the room for labels; without one it is reserved here.
+    spaces = {} if has_layout(ax) else {"wspace": 0.45, "hspace": 0.7}
+    n_rows = -(-n_panels // n_cols)
+    grid = GridSpecFromSubplotSpec(n_rows, n_cols, subplot_spec=place, **spaces)
+    cells = [(i // n_cols, i % n_cols) for i in range(n_panels)]
+    return ax, [ax.figure.add_subplot(grid[cell]) for cell in cells], head
 
 
 def _n_columns(n_panels):
@@ -56,29 +62,41 @@ def _n_columns(n_panels):
     return 3 if n_panels in (5, 6, 9) else min(n_panels, 4)
 
 
+def _inches(ax):
+    """Return width and height of an Axes in inches."""
+    return ax.get_window_extent().size / ax.figure.dpi
+
+
+def _place_of(ax):
+    """Return the cell of a grid that an Axes stands in."""
+    from matplotlib.gridspec import GridSpec
+
+    if ax.get_subplotspec() is not None:
+        return ax.get_subplotspec()
+    # Axes set by hand stand in no grid.
+    (left, bottom), (right, top) = ax.get_position().get_points()
+    sides = {"left": left, "right": right, "bottom": bottom, "top": top}
+    return GridSpec(1, 1, figure=ax.figure, **sides)[0]
+
+
 def has_layout(ax):
     """Whether the figure makes room for what stands beside its Axes."""
     return ax.figure.get_layout_engine() is not None
 
 
-def legend_above(ax, handles):
-    """Draw one legend over all panels."""
-    # Without a layout engine the titles of the panels stand above the place.
-    pad = 0.2 if has_layout(ax) else 1.8
-    return ax.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        borderaxespad=pad,
-        ncols=len(handles),
-        frameon=False,
+def legend_in(head, handles):
+    """Draw one legend for all panels in the line above them."""
+    return head.legend(
+        handles=handles, loc="center", ncols=len(handles), frameon=False, borderaxespad=0
     )
 
 
-def label_outer(axes, xlabel, ylabel):
-    """Label the panels at the left and at the bottom of their grid."""
+def label_panels(axes, titles, xlabel, ylabel):
+    """Title the panels; label those at the left and at the bottom of their grid."""
     n_cols = axes[0].get_subplotspec().get_gridspec().ncols
-    for i, panel in enumerate(axes):
+    for i, (panel, title) in enumerate(zip(axes, titles, strict=True)):
+        short = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 1]}…"
+        panel.set_title(short, fontsize="medium")
         if i + n_cols >= len(axes):
             panel.set_xlabel(xlabel)
         if i % n_cols == 0:

@@ -7,7 +7,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skvae.display._estimator import check_rows, decode, encode, feature_names_of
 from skvae.display._images import centres, find_image_shape, gap_of, new_axes, show_mosaic
-from skvae.display._panels import choose_features, label_outer, legend_above, panels
+from skvae.display._panels import choose_features, label_panels, legend_in, panels
 
 
 class InterpolationDisplay:
@@ -153,8 +153,8 @@ class InterpolationDisplay:
         cmap : str or Colormap, default="gray"
             Of grey images.
         vmin, vmax : float, default=None
-            Values drawn as black and as white. By default the least and the largest; of
-            RGB images 0 and 1, or 255.
+            Values drawn as black and as white. By default the least and the largest of the
+            two rows, without them of what is decoded; of RGB images 0 and 1, or 255.
         **kwargs : dict
             For `Axes.imshow`, or for `Axes.plot`.
 
@@ -176,10 +176,10 @@ class InterpolationDisplay:
         labels = [f"{position:.2g}" for position in np.linspace(0, 1, len(rows))]
         if self.ends is not None:
             rows = np.vstack([self.ends[:1], rows, self.ends[1:]])
-            labels = ["row", *labels, "row"]
+            labels = ["data", *labels, "data"]
         if ax is None:
             ax = new_axes(1, len(rows), shape, margins=(0.2, 0.6))
-        self.image_ = show_mosaic(ax, rows[None], shape, **options)
+        self.image_ = show_mosaic(ax, rows[None], shape, reference=self.ends, **options)
         ax.set_xticks(centres(len(rows), shape[1], gap_of(shape)), labels)
         ax.set_xlabel("position on the path")
         self.ax_, self.axes_ = ax, [ax]
@@ -189,18 +189,18 @@ class InterpolationDisplay:
         if names is None:
             names = feature_names_of(None, None, self.decoded.shape[1])
         chosen = choose_features(features, names)
-        self.ax_, self.axes_ = panels(ax, len(chosen))
+        self.ax_, self.axes_, head = panels(ax, len(chosen), legend=self.ends is not None)
         position = np.linspace(0, 1, len(self.decoded))
         for panel, i in zip(self.axes_, chosen, strict=True):
             line = {"marker": ".", "label": "decoded"} | kwargs
             handles = panel.plot(position, self.decoded[:, i], **line)
             if self.ends is not None:
                 ends = {"linestyle": "", "marker": "o", "fillstyle": "none", "color": "0.2"}
-                handles += panel.plot([0, 1], self.ends[:, i], label="row", **ends)
-            panel.set(title=names[i], xticks=[0, 0.5, 1])
+                handles += panel.plot([0, 1], self.ends[:, i], label="data", **ends)
+            panel.set_xticks([0, 0.5, 1])
         if self.ends is not None:
-            legend_above(self.ax_, handles)
-        label_outer(self.axes_, "position on the path", "value")
+            legend_in(head, handles)
+        label_panels(self.axes_, names[chosen], "position on the path", "value")
 
 
 def _linear(first, last, t):

@@ -7,6 +7,7 @@ from scipy.stats import norm
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skvae.display._estimator import (
+    check_rows,
     choose_dimensions,
     decode,
     encode,
@@ -17,7 +18,7 @@ from skvae.display._images import centres, find_image_shape, new_axes, show_mosa
 
 # The grid spans this central part of the codes: beyond it a model has seen few.
 _COVERAGE = 0.95
-_MAX_TICKS = 9
+_MAX_TICKS = 8
 
 
 class LatentGridDisplay:
@@ -36,6 +37,8 @@ class LatentGridDisplay:
         (H, W) or (H, W, C), channels last.
     dimensions : tuple of int, default=(0, 1)
         The latent dimensions on the horizontal and on the vertical axis.
+    value_range : (float, float), default=None
+        Least and largest value of the data, where they are known.
 
     Attributes
     ----------
@@ -56,11 +59,12 @@ class LatentGridDisplay:
     (5, 5, 64)
     """
 
-    def __init__(self, *, grid, images, image_shape, dimensions=(0, 1)):
+    def __init__(self, *, grid, images, image_shape, dimensions=(0, 1), value_range=None):
         self.grid = grid
         self.images = images
         self.image_shape = image_shape
         self.dimensions = dimensions
+        self.value_range = value_range
 
     @classmethod
     def from_estimator(
@@ -134,21 +138,24 @@ class LatentGridDisplay:
             images=images.reshape(*points.shape[:2], -1),
             image_shape=shape,
             dimensions=dimensions,
+            value_range=None if X is None else _range_of(check_rows(X)),
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, cmap="gray", vmin=None, vmax=None, **kwargs):
-        """Draw the images as one, without gaps.
+    def plot(self, ax=None, *, gap=1, cmap="gray", vmin=None, vmax=None, **kwargs):
+        """Draw the images as one.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             By default those of a new figure.
+        gap : int, default=1
+            Pixels between images.
         cmap : str or Colormap, default="gray"
             Of grey images.
         vmin, vmax : float, default=None
-            Values drawn as black and as white. By default the least and the largest; of
-            RGB images 0 and 1, or 255.
+            Values drawn as black and as white. By default the least and the largest of X,
+            without it of the images; of RGB images 0 and 1, or 255.
         **kwargs : dict
             For `Axes.imshow`.
 
@@ -163,23 +170,42 @@ class LatentGridDisplay:
         # Images are drawn from the top, values grow upwards.
         tiles, shape = self.images[::-1], self.image_shape
         self.image_ = show_mosaic(
-            ax, tiles, shape, gap=0, cmap=cmap, vmin=vmin, vmax=vmax, **kwargs
+            ax,
+            tiles,
+            shape,
+            reference=self.value_range,
+            gap=gap,
+            cmap=cmap,
+            vmin=vmin,
+            vmax=vmax,
+            **kwargs,
         )
-        ticks, labels = _ticks(self.grid[0], shape[1])
-        ax.set_xticks(ticks, labels)
+        ticks, labels = _ticks(self.grid[0], shape[1], gap)
+        ax.set_xticks(ticks, labels, fontsize="small")
         ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
         if len(self.grid) == 2:
-            ticks, labels = _ticks(self.grid[1], shape[0])
-            top = len(tiles) * shape[0] - 1
-            ax.set_yticks(top - ticks, labels)
+            ticks, labels = _ticks(self.grid[1], shape[0], gap)
+            top = len(tiles) * (shape[0] + gap) - gap - 1
+            ax.set_yticks(top - ticks, labels, fontsize="small")
             ax.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
         return self
 
 
-def _ticks(values, side):
+def _ticks(values, side, gap):
     """Return pixels and labels of the cells along one axis, of some where there are many."""
-    shown = np.linspace(0, len(values) - 1, min(len(values), _MAX_TICKS)).round().astype(int)
-    return centres(len(values), side, 0)[shown], [f"{values[i]:.2g}" for i in shown]
+    last = len(values) - 1
+    least = max(1, -(-last // (_MAX_TICKS - 1)))
+    # A step that also meets the last cell, if one is near.
+    step = next((s for s in range(least, 2 * least) if last % s == 0), least)
+    digits = max(0, 2 - int(np.floor(np.log10(np.ptp(values) or 1.0))))
+    # Adding 0 takes the sign from what is 0 but for rounding.
+    rounded = np.round(values[::step], digits) + 0.0
+    labels = [f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") for value in rounded]
+    return centres(len(values), side, gap)[::step], labels
+
+
+def _range_of(X):
+    return float(np.nanmin(X)), float(np.nanmax(X))
 
 
 def _points(grid, dimensions, origin):

@@ -14,6 +14,7 @@ from skvae.display._panels import has_layout
 # More classes than this cannot be told apart in a legend; numbers are then a scale.
 _MAX_CLASSES = 20
 _MAX_ELLIPSES = 200
+_MANY_ROWS = 5000
 
 
 class LatentSpaceDisplay:
@@ -230,6 +231,18 @@ class LatentSpaceDisplay:
             linewidths=0.7,
         )
         self.ax_.add_collection(self.ellipses_)
+        # Of a collection only the centres widen the limits.
+        turn = np.exp(1j * np.radians(angles))
+        reach = (
+            np.hypot(
+                np.stack([widths * turn.real, widths * turn.imag], axis=1),
+                np.stack([heights * turn.imag, heights * turn.real], axis=1),
+            )
+            / 2
+        )
+        centres = self.ellipses_.get_offsets()
+        self.ax_.update_datalim(np.concatenate([centres - reach, centres + reach]))
+        self.ax_.autoscale_view()
 
     def _plot_legend(self, colours):
         from matplotlib.lines import Line2D
@@ -240,8 +253,10 @@ class LatentSpaceDisplay:
             for c, label in zip(shown, self.classes_, strict=True)
         ]
         # Beside the points where the figure makes room for it.
-        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.0}
-        place = outside if has_layout(self.ax_) else {"loc": "upper right"}
+        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        # To look for the best place among many points takes long.
+        inside = {"loc": "best" if len(self.codes) <= _MANY_ROWS else "upper right"}
+        place = outside if has_layout(self.ax_) else inside
         self.legend_ = self.ax_.legend(handles=handles, title=self.target_name, **place)
 
 

@@ -14,8 +14,8 @@ from skvae.display._images import (
 )
 from skvae.display._panels import (
     choose_features,
-    label_outer,
-    legend_above,
+    label_panels,
+    legend_in,
     limits_of,
     panels,
 )
@@ -175,20 +175,22 @@ class ReconstructionDisplay:
         if names is None:
             names = feature_names_of(None, None, self.X.shape[1])
         chosen = choose_features(features, names)
-        self.ax_, self.axes_ = panels(ax, len(chosen))
+        corrupted = self.X_noisy is not None
+        self.ax_, self.axes_, head = panels(ax, len(chosen), size=(2.2, 2.5), legend=corrupted)
         options = {"s": 10, "linewidths": 0, "alpha": 0.6, "color": "C0"} | kwargs
         for panel, i in zip(self.axes_, chosen, strict=True):
             values, decoded = self.X[:, i], self.reconstruction[:, i]
-            handles = []
-            if self.X_noisy is not None:
+            handles, shown = [], [values, decoded]
+            if corrupted:
                 grey = options | {"color": "0.75"}
                 noisy = panel.scatter(values, self.X_noisy[:, i], label="corrupted", **grey)
-                handles = [noisy]
+                handles.append(noisy)
+                shown.append(self.X_noisy[:, i])
             handles.append(panel.scatter(values, decoded, label="reconstruction", **options))
             panel.axline((0, 0), slope=1, color="0.3", linewidth=0.8, zorder=1)
             # The same on both axes, so that the diagonal is what is wanted.
-            limits = limits_of(values, decoded)
-            panel.set(title=names[i], xlim=limits, ylim=limits, box_aspect=1)
-        if self.X_noisy is not None:
-            legend_above(self.ax_, handles)
-        label_outer(self.axes_, "data", "reconstruction")
+            limits = limits_of(*shown)
+            panel.set(xlim=limits, ylim=limits)
+        if corrupted:
+            legend_in(head, handles)
+        label_panels(self.axes_, names[chosen], "data", "reconstruction")

@@ -14,7 +14,7 @@ from skvae.display._images import (
     new_axes,
     show_mosaic,
 )
-from skvae.display._panels import choose_features, label_outer, legend_above, limits_of, panels
+from skvae.display._panels import choose_features, label_panels, legend_in, limits_of, panels
 
 _N_IMAGES, _N_ROWS = 25, 1000
 
@@ -167,7 +167,7 @@ class SampleDisplay:
         if names is None:
             names = feature_names_of(None, None, self.samples.shape[1])
         chosen = choose_features(features, names)
-        self.ax_, self.axes_ = panels(ax, len(chosen))
+        self.ax_, self.axes_, head = panels(ax, len(chosen), legend=self.X is not None)
         for panel, i in zip(self.axes_, chosen, strict=True):
             drawn = (
                 [self.samples[:, i]] if self.X is None else [self.samples[:, i], self.X[:, i]]
@@ -183,8 +183,7 @@ class SampleDisplay:
                     *handles,
                     *panel.hist(drawn[1], density=True, bins=bins, **outline)[2],
                 ]
-            panel.set_title(names[i])
             panel.set_yticks([])
         if self.X is not None:
-            legend_above(self.ax_, handles)
-        label_outer(self.axes_, "value", "density")
+            legend_in(head, handles)
+        label_panels(self.axes_, names[chosen], "value", "density")

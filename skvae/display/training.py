@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skvae.display._estimator import model_of
-from skvae.display._panels import legend_above, panels
+from skvae.display._panels import label_panels, legend_in, panels
 
 _TITLES = {
     "loss": "Loss",
@@ -103,16 +103,16 @@ class TrainingDisplay:
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         terms = self._check_terms(terms)
-        self.ax_, self.axes_ = panels(ax, len(terms), n_cols=len(terms), size=(2.9, 2.4))
+        self.ax_, self.axes_, head = panels(ax, len(terms), size=(2.9, 2.5), legend=True)
         self.figure_ = self.ax_.figure
         self.lines_, self.best_lines_ = {}, []
         for panel, term in zip(self.axes_, terms, strict=True):
             self._plot_term(panel, term, kwargs)
-        self.axes_[0].set_ylabel("nats per row")
+        titles = [_TITLES[term] for term in terms]
+        label_panels(self.axes_, titles, "epoch", "nats per row")
         handles = [self.lines_[name] for name in _both(terms[0]) if name in self.lines_]
         handles += self.best_lines_[:1]
-        if len(handles) > 1:
-            legend_above(self.ax_, handles)
+        legend_in(head, handles)
         return self
 
     def _check_terms(self, terms):
@@ -143,7 +143,6 @@ class TrainingDisplay:
             mark = {"color": "0.4", "linewidth": 1, "linestyle": ":", "label": label}
             self.best_lines_.append(panel.axvline(self.best_epoch, **mark))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        panel.set(title=_TITLES[term], xlabel="epoch")
 
 
 def _both(term):
