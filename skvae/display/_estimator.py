@@ -74,6 +74,14 @@ def n_codes_of(estimator):
     return len(_ask(model_of(estimator), "get_feature_names_out", "to count its codes")())
 
 
+def n_features_of(estimator):
+    """Return the width of the rows that an estimator was fitted on."""
+    check_is_fitted(estimator)
+    # A first step that takes rows as they come may not know it.
+    known = [step for step in steps_of(estimator) if hasattr(step, "n_features_in_")]
+    return getattr(estimator, "n_features_in_", None) or known[0].n_features_in_
+
+
 def check_rows(X, name="X"):
     """Return rows as a numeric table; its missing values stay."""
     return check_array(X, ensure_all_finite="allow-nan", input_name=name)

@@ -1,5 +1,6 @@
 """Decoded images on a grid over the latent plane."""
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -221,20 +222,19 @@ def _points(grid, dimensions, origin):
 def _line(n, spacing, limits, codes):
     """Return codes along one dimension, from the least to the largest."""
     tail = (1 - _COVERAGE) / 2
-    if limits is None:
-        parts = [tail, 1 - tail]
-        limits = norm.ppf(parts) if codes is None else np.quantile(codes, parts)
-    low, high = limits
+    quantile = norm.ppf if codes is None else partial(np.quantile, codes)
     if spacing == "value":
+        low, high = quantile([tail, 1 - tail]) if limits is None else limits
         return np.linspace(low, high, n)
     if spacing != "quantile":
         raise ValueError(f"spacing={spacing!r} must be 'quantile' or 'value'.")
+    if limits is None:
+        return quantile(np.linspace(tail, 1 - tail, n))
     if codes is None:
-        # The ends come back as they are.
-        return norm.ppf(np.linspace(norm.cdf(low), norm.cdf(high), n))
-    inside = codes[(codes >= low) & (codes <= high)]
+        return norm.ppf(np.linspace(*norm.cdf(limits), n))
+    inside = codes[(codes >= limits[0]) & (codes <= limits[1])]
     if len(inside) == 0:
-        raise ValueError(f"limits={(low, high)} hold no code of X. Widen them.")
+        raise ValueError(f"limits={limits} hold no code of X. Widen them.")
     return np.quantile(inside, np.linspace(0, 1, n))
 
 
@@ -259,7 +259,7 @@ def _check_limits(limits):
             f"limits={limits!r} must be (low, high) with low < high, or such a pair for each "
             "axis."
         )
-    return tuple(map(tuple, pairs))
+    return tuple(map(tuple, pairs.tolist()))
 
 
 def _check_origin(origin, n_codes):

@@ -144,7 +144,7 @@ class LatentSpaceDisplay:
         ax : matplotlib Axes, default=None
             By default those of a new figure.
         cmap : str or Colormap, default=None
-            By default "tab10" or "tab20" for classes and "viridis" for numbers.
+            By default "tab10", "tab20" or "turbo" for classes and "viridis" for numbers.
         legend : bool, default=True
             Whether to draw the legend of classes or the colour bar.
         **kwargs : dict
@@ -188,7 +188,8 @@ class LatentSpaceDisplay:
         if self.classes_ is None:
             return {"c": "C0"}
         n = len(self.classes_)
-        table = mpl.colormaps.get_cmap(cmap or ("tab10" if n <= 10 else "tab20"))
+        usual = "tab10" if n <= 10 else "tab20" if n <= 20 else "turbo"
+        table = mpl.colormaps.get_cmap(cmap or usual)
         # Qualitative tables are taken in their order, scales from end to end.
         qualitative = n <= table.N <= 20
         palette = table(np.arange(n) if qualitative else np.linspace(0, 1, n))
@@ -282,8 +283,8 @@ def _read_target(y):
     if y is None:
         return None, None
     with warnings.catch_warnings():
-        # It warns of many classes, which are drawn as numbers.
-        warnings.simplefilter("ignore", UserWarning)
+        # It warns of many classes, which are drawn as numbers, and of NaN before it raises.
+        warnings.simplefilter("ignore")
         kind = type_of_target(y, input_name="y")
     if kind == "unknown":
         raise ValueError("y must hold classes or numbers, but its type is unknown.")

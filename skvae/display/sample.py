@@ -4,9 +4,8 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.validation import check_is_fitted
 
-from skvae.display._estimator import check_rows, draw, feature_names_of
+from skvae.display._estimator import check_rows, draw, feature_names_of, n_features_of
 from skvae.display._images import (
     fill_grid,
     find_image_shape,
@@ -106,16 +105,16 @@ class SampleDisplay:
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         if n_samples is not None and (not isinstance(n_samples, Integral) or n_samples < 1):
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        check_is_fitted(estimator)
-        n_features, rows = estimator.n_features_in_, None if X is None else check_rows(X)
-        if rows is not None and rows.shape[1] != n_features:
-            raise ValueError(
-                f"X has {rows.shape[1]} features, but the estimator was fitted on "
-                f"{n_features}: pass rows like those."
-            )
+        rows = None if X is None else check_rows(X)
+        n_features = n_features_of(estimator) if rows is None else rows.shape[1]
         shape = find_image_shape(estimator, image_shape, n_features)
         n_samples = n_samples or (_N_ROWS if shape is None else _N_IMAGES)
         samples = draw(estimator, n_samples, mean, random_state)
+        if samples.shape[1] != n_features:
+            raise ValueError(
+                f"X has {n_features} features, but the samples have {samples.shape[1]}: pass "
+                "rows like those that the estimator was fitted on."
+            )
         display = cls(
             samples=samples,
             X=rows,
