@@ -215,3 +215,9 @@ def test_ellipses_need_a_posterior(plain, rows):
     for model in (plain, PCA(2).fit(rows)):
         with pytest.raises(AttributeError, match=r"no method latent_posterior.*ellipses=False"):
             draw_codes(model, rows, ellipses=True)
+
+
+@pytest.mark.parametrize("ellipses", [-1, 2.5, "all"])
+def test_a_number_of_ellipses_that_is_none_is_refused(ellipses, flower, iris):
+    with pytest.raises(ValueError, match=r"ellipses=.* must be a bool or positive integer"):
+        draw_codes(flower, iris, ellipses=ellipses)

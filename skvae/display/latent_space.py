@@ -1,6 +1,7 @@
 """The codes of a data set."""
 
 import warnings
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import _safe_indexing, column_or_1d
@@ -119,7 +120,9 @@ class LatentSpaceDisplay:
         if ellipses:
             if len(dimensions) == 1:
                 raise ValueError("ellipses need two latent dimensions; pass ellipses=False.")
-            n_ellipses = _MAX_ELLIPSES if ellipses is True else int(ellipses)
+            n_ellipses = _MAX_ELLIPSES if ellipses is True else ellipses
+            if not isinstance(n_ellipses, Integral) or n_ellipses < 1:
+                raise ValueError(f"ellipses={ellipses!r} must be a bool or positive integer.")
             n_ellipses = min(n_ellipses, len(codes))
             rows = np.linspace(0, len(codes) - 1, n_ellipses).astype(int)
             scale = posterior_scale(estimator, _safe_indexing(X, rows))

@@ -1,5 +1,7 @@
 """Rows beside their reconstructions."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -105,6 +107,8 @@ class ReconstructionDisplay:
         ReconstructionDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        if not isinstance(n_images, Integral) or n_images < 1:
+            raise ValueError(f"n_images must be a positive integer, got {n_images!r}.")
         rows = check_rows(X)
         noisy = None if X_noisy is None else check_rows(X_noisy, "X_noisy")
         if noisy is not None and noisy.shape != rows.shape:
