@@ -64,7 +64,7 @@ class LatentSpaceDisplay:
     >>> display.codes.shape
     (150, 2)
     >>> display.ax_.get_xlabel(), display.legend_.get_title().get_text()
-    ('$z_0$', 'target')
+    ('$z_{0}$', 'target')
     """
 
     def __init__(

@@ -49,8 +49,8 @@ class TrainingDisplay:
     >>> X = load_iris().data
     >>> vae = VAETransformer(random_state=0, early_stopping=True, max_iter=30).fit(X)
     >>> display = TrainingDisplay.from_estimator(vae)
-    >>> len(display.history["validation_loss"])
-    30
+    >>> [panel.get_title() for panel in display.axes_]
+    ['Loss', 'Reconstruction', 'KL divergence']
     """
 
     def __init__(self, *, history, best_epoch=None):
