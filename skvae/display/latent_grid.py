@@ -1,0 +1,284 @@
+"""Decoded images on a grid over the latent plane."""
+
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from skvae.display._estimator import (
+    check_rows,
+    choose_dimensions,
+    decode,
+    encode,
+    has_normal_prior,
+    n_codes_of,
+)
+from skvae.display._images import centres, find_image_shape, new_axes, show_mosaic
+
+# The grid spans this central part of the codes: beyond it a model has seen few.
+_COVERAGE = 0.95
+_MAX_TICKS = 8
+
+
+class LatentGridDisplay:
+    """Images decoded at the points of a grid over the latent plane.
+
+    Use :meth:`from_estimator` to create one.
+
+    Parameters
+    ----------
+    grid : tuple of ndarray of shape (n_columns,) and (n_rows,)
+        Codes at the columns, from left to right, and at the rows, from the bottom up. Of
+        one latent dimension only the first.
+    images : ndarray of shape (n_rows, n_columns, n_features)
+        Decoded images; the first row is the lowest.
+    image_shape : tuple of int
+        (H, W) or (H, W, C), channels last.
+    dimensions : tuple of int, default=(0, 1)
+        The latent dimensions on the horizontal and on the vertical axis.
+    value_range : (float, float), default=None
+        Least and largest value of the data, where they are known.
+
+    Attributes
+    ----------
+    image_ : matplotlib AxesImage
+        All images as one.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from skvae.display import LatentGridDisplay
+    >>> X = load_digits().data
+    >>> pca = PCA(n_components=2).fit(X)
+    >>> display = LatentGridDisplay.from_estimator(pca, X, n_grid=5, image_shape=(8, 8))
+    >>> display.images.shape
+    (5, 5, 64)
+    """
+
+    def __init__(self, *, grid, images, image_shape, dimensions=(0, 1), value_range=None):
+        self.grid = grid
+        self.images = images
+        self.image_shape = image_shape
+        self.dimensions = dimensions
+        self.value_range = value_range
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X=None,
+        *,
+        n_grid=15,
+        spacing="quantile",
+        limits=None,
+        dimensions=None,
+        origin=None,
+        image_shape=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Decode a grid of codes and draw the images.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted estimator with `inverse_transform`, or a fitted Pipeline that ends
+            in one.
+        X : array-like of shape (n_samples, n_features), default=None
+            The grid spans the codes of these rows. By default it spans the standard
+            normal prior; autoencoders and PCA have none, and need `X` or `limits`.
+        n_grid : int or (int, int), default=15
+            Points on the horizontal and the vertical axis.
+        spacing : {"quantile", "value"}, default="quantile"
+            Points evenly spaced in probability, under the prior or among the codes of X,
+            or in value.
+        limits : (float, float) or pair of those, default=None
+            Least and largest code, for both axes or for each. By default the central 95%.
+        dimensions : tuple of int, default=None
+            The two latent dimensions to vary. By default those with the largest
+            `latent_kl_`, of estimators without it those in which the codes of X vary most.
+        origin : array-like of shape (latent_dim,), default=None
+            Code that the grid departs from: the other dimensions keep its values. By
+            default 0.
+        image_shape : tuple of int, default=None
+            (H, W) or (H, W, C), channels last. By default that of the estimator.
+        ax : matplotlib Axes, default=None
+        **kwargs : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        LatentGridDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        codes = None if X is None else encode(estimator, X)
+        n_codes = n_codes_of(estimator) if codes is None else codes.shape[1]
+        dimensions = choose_dimensions(estimator, dimensions, n_codes, codes)
+        sizes, limits = _per_axis(n_grid, len(dimensions)), _check_limits(limits)
+        if codes is None and not has_normal_prior(estimator):
+            _refuse_no_prior(spacing, limits, type(estimator).__name__)
+        grid = tuple(
+            _line(n, spacing, limit, None if codes is None else codes[:, i])
+            for n, limit, i in zip(sizes, limits, dimensions, strict=False)
+        )
+        points = _points(grid, dimensions, _check_origin(origin, n_codes))
+        images = decode(estimator, points.reshape(-1, n_codes))
+        shape = find_image_shape(estimator, image_shape, images.shape[1])
+        if shape is None:
+            raise ValueError(
+                f"{cls.__name__} draws images: pass image_shape=(H, W) or (H, W, C) with a "
+                f"product equal to the {images.shape[1]} features of a row."
+            )
+        display = cls(
+            grid=grid,
+            images=images.reshape(*points.shape[:2], -1),
+            image_shape=shape,
+            dimensions=dimensions,
+            value_range=None if X is None else _range_of(check_rows(X)),
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, gap=1, cmap="gray", vmin=None, vmax=None, **kwargs):
+        """Draw the images as one.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            By default those of a new figure.
+        gap : int, default=1
+            Pixels between images.
+        cmap : str or Colormap, default="gray"
+            Of grey images.
+        vmin, vmax : float, default=None
+            Values drawn as black and as white. By default the least and the largest of X,
+            without it of the images; of RGB images 0 and 1, or 255.
+        **kwargs : dict
+            For `Axes.imshow`.
+
+        Returns
+        -------
+        LatentGridDisplay
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        if ax is None:
+            ax = new_axes(*self.images.shape[:2], self.image_shape, margins=(0.7, 0.6))
+        self.ax_, self.figure_ = ax, ax.figure
+        # Images are drawn from the top, values grow upwards.
+        tiles, shape = self.images[::-1], self.image_shape
+        self.image_ = show_mosaic(
+            ax,
+            tiles,
+            shape,
+            reference=self.value_range,
+            gap=gap,
+            cmap=cmap,
+            vmin=vmin,
+            vmax=vmax,
+            **kwargs,
+        )
+        ticks, labels = _ticks(self.grid[0], shape[1], gap)
+        ax.set_xticks(ticks, labels, fontsize="small")
+        ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
+        if len(self.grid) == 2:
+            ticks, labels = _ticks(self.grid[1], shape[0], gap)
+            top = len(tiles) * (shape[0] + gap) - gap - 1
+            ax.set_yticks(top - ticks, labels, fontsize="small")
+            ax.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
+        return self
+
+
+def _ticks(values, side, gap):
+    """Return pixels and labels of the cells along one axis, of some where there are many."""
+    last = len(values) - 1
+    least = max(1, -(-last // (_MAX_TICKS - 1)))
+    # A step that also meets the last cell, if one is near.
+    step = next((s for s in range(least, 2 * least) if last % s == 0), least)
+    digits = max(0, 2 - int(np.floor(np.log10(np.ptp(values) or 1.0))))
+    # Adding 0 takes the sign from what is 0 but for rounding.
+    rounded = np.round(values[::step], digits) + 0.0
+    labels = [f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") for value in rounded]
+    return centres(len(values), side, gap)[::step], labels
+
+
+def _range_of(X):
+    return float(np.nanmin(X)), float(np.nanmax(X))
+
+
+def _points(grid, dimensions, origin):
+    """Return the codes of the grid, (n_rows, n_columns, latent_dim)."""
+    shape = (1 if len(grid) == 1 else len(grid[1]), len(grid[0]))
+    points = np.tile(origin, (*shape, 1))
+    points[:, :, dimensions[0]] = grid[0]
+    if len(grid) == 2:
+        points[:, :, dimensions[1]] = grid[1][:, None]
+    return points
+
+
+def _line(n, spacing, limits, codes):
+    """Return codes along one dimension, from the least to the largest."""
+    tail = (1 - _COVERAGE) / 2
+    quantile = norm.ppf if codes is None else partial(np.quantile, codes)
+    if spacing == "value":
+        low, high = quantile([tail, 1 - tail]) if limits is None else limits
+        return np.linspace(low, high, n)
+    if spacing != "quantile":
+        raise ValueError(f"spacing={spacing!r} must be 'quantile' or 'value'.")
+    if limits is None:
+        return quantile(np.linspace(tail, 1 - tail, n))
+    if codes is None:
+        return norm.ppf(np.linspace(*norm.cdf(limits), n))
+    inside = codes[(codes >= limits[0]) & (codes <= limits[1])]
+    if len(inside) == 0:
+        raise ValueError(f"limits={limits} hold no code of X. Widen them.")
+    return np.quantile(inside, np.linspace(0, 1, n))
+
+
+def _per_axis(n_grid, n_axes):
+    """Return the number of points on each axis."""
+    sizes = tuple(n_grid) if np.iterable(n_grid) else (n_grid,) * n_axes
+    if len(sizes) != n_axes or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+        raise ValueError(f"n_grid={n_grid!r} must be a positive integer, or one for each axis.")
+    return sizes
+
+
+def _check_limits(limits):
+    """Return limits of two axes, each a pair or None."""
+    if limits is None:
+        return (None, None)
+    try:
+        pairs = np.broadcast_to(np.asarray(limits, dtype=float), (2, 2))
+    except ValueError:
+        pairs = np.full((2, 2), np.nan)
+    if not np.isfinite(pairs).all() or not (pairs[:, 0] < pairs[:, 1]).all():
+        raise ValueError(
+            f"limits={limits!r} must be (low, high) with low < high, or such a pair for each "
+            "axis."
+        )
+    return tuple(map(tuple, pairs.tolist()))
+
+
+def _check_origin(origin, n_codes):
+    """Return the code that the grid departs from."""
+    origin = np.zeros(n_codes) if origin is None else np.asarray(origin, dtype=float)
+    if origin.shape != (n_codes,):
+        raise ValueError(f"origin must have shape ({n_codes},), got {origin.shape}.")
+    return origin
+
+
+def _refuse_no_prior(spacing, limits, name):
+    """Raise ValueError where nothing says which codes are likely."""
+    if limits[0] is None:
+        raise ValueError(
+            f"{name} has no prior to span: pass rows as X, whose codes set the grid, or limits "
+            "with spacing='value'."
+        )
+    if spacing == "quantile":
+        raise ValueError(
+            f"spacing='quantile' needs a distribution of the codes, and {name} has no prior: "
+            "pass rows as X, or spacing='value'."
+        )

@@ -1,0 +1,298 @@
+"""The codes of a data set."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.multiclass import type_of_target
+
+from skvae.display._ellipses import covariance_ellipses
+from skvae.display._estimator import choose_dimensions, encode, posterior_scale
+from skvae.display._panels import has_layout
+
+# More classes than this cannot be told apart in a legend; numbers are then a scale.
+_MAX_CLASSES = 20
+_MAX_ELLIPSES = 200
+_MANY_ROWS = 5000
+
+
+class LatentSpaceDisplay:
+    """Codes of rows in the latent plane, coloured by a target.
+
+    Use :meth:`from_estimator` to create one.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, latent_dim)
+        What `transform` gives.
+    dimensions : tuple of int, default=(0, 1)
+        The latent dimensions on the horizontal and on the vertical axis; (0,) where there
+        is only one.
+    y : ndarray of shape (n_samples,), default=None
+        Target: classes or numbers.
+    target_name : str, default="y"
+        Title of the legend or label of the colour bar.
+    ellipse_rows : ndarray of shape (n_ellipses,), default=None
+        Rows whose posterior is drawn.
+    ellipse_scale : ndarray of shape (n_ellipses, latent_dim) or \
+(n_ellipses, latent_dim, latent_dim), default=None
+        Standard deviations of those posteriors, or Cholesky factors of their covariances.
+
+    Attributes
+    ----------
+    scatter_ : matplotlib PathCollection or None
+        The codes; None where a histogram is drawn.
+    ellipses_ : matplotlib EllipseCollection or None
+        One standard deviation of the posteriors.
+    legend_ : matplotlib Legend or None
+        Its entries are the classes.
+    colorbar_ : matplotlib Colorbar or None
+        The scale of a target of numbers.
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer
+    >>> from skvae.display import LatentSpaceDisplay
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> vae = VAETransformer(random_state=0, max_iter=0).fit(X)
+    >>> display = LatentSpaceDisplay.from_estimator(vae, X, y)
+    >>> display.codes.shape
+    (150, 2)
+    >>> display.ax_.get_xlabel(), display.legend_.get_title().get_text()
+    ('$z_{0}$', 'target')
+    """
+
+    def __init__(
+        self,
+        *,
+        codes,
+        dimensions=(0, 1),
+        y=None,
+        target_name="y",
+        ellipse_rows=None,
+        ellipse_scale=None,
+    ):
+        self.codes = codes
+        self.dimensions = dimensions
+        self.y = y
+        self.target_name = target_name
+        self.ellipse_rows = ellipse_rows
+        self.ellipse_scale = ellipse_scale
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y=None, *, dimensions=None, ellipses=False, ax=None, **kwargs
+    ):
+        """Encode rows and draw their codes.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted estimator with `transform`, or a fitted Pipeline that ends in one.
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            Colours the codes. Classes get a legend; numbers that are not whole, and more
+            than 20 whole ones, a colour bar.
+        dimensions : tuple of int, default=None
+            The two latent dimensions to show. By default those with the largest
+            `latent_kl_`, of estimators without it those whose codes vary most.
+        ellipses : bool or int, default=False
+            Whether to draw one standard deviation of the posterior, of at most so many
+            rows, evenly spaced; True is 200. Needs `latent_posterior`.
+        ax : matplotlib Axes, default=None
+        **kwargs : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        LatentSpaceDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        codes = encode(estimator, X)
+        dimensions = choose_dimensions(estimator, dimensions, codes.shape[1], codes)
+        name = "y" if getattr(y, "name", None) is None else str(y.name)
+        rows = scale = None
+        if ellipses:
+            if len(dimensions) == 1:
+                raise ValueError("ellipses need two latent dimensions; pass ellipses=False.")
+            n_ellipses = _MAX_ELLIPSES if ellipses is True else ellipses
+            if not isinstance(n_ellipses, Integral) or n_ellipses < 1:
+                raise ValueError(f"ellipses={ellipses!r} must be a bool or positive integer.")
+            n_ellipses = min(n_ellipses, len(codes))
+            rows = np.linspace(0, len(codes) - 1, n_ellipses).astype(int)
+            scale = posterior_scale(estimator, _safe_indexing(X, rows))
+        display = cls(
+            codes=codes,
+            dimensions=dimensions,
+            y=None if y is None else _check_target(y, len(codes)),
+            target_name=name,
+            ellipse_rows=rows,
+            ellipse_scale=scale,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, cmap=None, legend=True, **kwargs):
+        """Draw the codes.
+
+        Of one latent dimension a histogram is drawn, with classes a strip for each, and
+        with numbers the code against the number.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            By default those of a new figure.
+        cmap : str or Colormap, default=None
+            By default "tab10", "tab20" or "turbo" for classes and "viridis" for numbers.
+        legend : bool, default=True
+            Whether to draw the legend of classes or the colour bar.
+        **kwargs : dict
+            For `Axes.scatter`, or for `Axes.hist`.
+
+        Returns
+        -------
+        LatentSpaceDisplay
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        self.classes_, numbers = _read_target(self.y)
+        if ax is None:
+            _, ax = plt.subplots(figsize=(6.0, 4.8), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        self.scatter_ = self.ellipses_ = self.legend_ = self.colorbar_ = None
+        colours = self._colours(numbers, cmap)
+        if len(self.dimensions) == 1:
+            self._plot_line(numbers, colours, kwargs)
+            return self
+        x, y = self.codes[:, self.dimensions].T
+        self.scatter_ = ax.scatter(x, y, **colours | _markers(len(x)) | kwargs)
+        if self.ellipse_rows is not None:
+            self._plot_ellipses(numbers, colours["c"])
+        ax.set(xlabel=f"$z_{{{self.dimensions[0]}}}$", ylabel=f"$z_{{{self.dimensions[1]}}}$")
+        if legend and self.classes_ is not None:
+            self._plot_legend(colours["c"])
+        elif legend and numbers is not None:
+            self.colorbar_ = self.figure_.colorbar(self.scatter_, ax=ax, label=self.target_name)
+            # Points overlap and may be transparent; the scale is not.
+            self.colorbar_.solids.set_alpha(1)
+        return self
+
+    def _colours(self, numbers, cmap):
+        """Return the colour arguments of a scatter."""
+        import matplotlib as mpl
+
+        if numbers is not None:
+            return {"c": numbers, "cmap": cmap or "viridis"}
+        if self.classes_ is None:
+            return {"c": "C0"}
+        n = len(self.classes_)
+        usual = "tab10" if n <= 10 else "tab20" if n <= 20 else "turbo"
+        table = mpl.colormaps.get_cmap(cmap or usual)
+        # Qualitative tables are taken in their order, scales from end to end.
+        qualitative = n <= table.N <= 20
+        palette = table(np.arange(n) if qualitative else np.linspace(0, 1, n))
+        return {"c": palette[np.searchsorted(self.classes_, self.y)]}
+
+    def _plot_line(self, numbers, colours, kwargs):
+        """Draw codes of one dimension."""
+        ax, x = self.ax_, self.codes[:, self.dimensions[0]]
+        ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
+        if self.y is None:
+            ax.hist(x, **{"bins": "auto", "color": "C0"} | kwargs)
+            ax.set_ylabel("rows")
+            return
+        if numbers is not None:
+            self.scatter_ = ax.scatter(x, numbers, **colours | _markers(len(x)) | kwargs)
+            ax.set_ylabel(self.target_name)
+            return
+        place = np.searchsorted(self.classes_, self.y)
+        # Spread over the strip in a fixed order, so that points do not hide each other.
+        height = place + 0.6 * ((np.arange(len(x)) * 0.618034) % 1 - 0.5)
+        self.scatter_ = ax.scatter(x, height, **colours | _markers(len(x)) | kwargs)
+        ax.set_yticks(range(len(self.classes_)), [str(label) for label in self.classes_])
+        ax.set_ylabel(self.target_name)
+
+    def _plot_ellipses(self, numbers, colours):
+        from matplotlib.collections import EllipseCollection
+
+        widths, heights, angles = covariance_ellipses(self.ellipse_scale, self.dimensions)
+        if numbers is not None:
+            colours = self.scatter_.to_rgba(numbers)
+        self.ellipses_ = EllipseCollection(
+            widths,
+            heights,
+            angles,
+            units="xy",
+            offsets=self.codes[self.ellipse_rows][:, self.dimensions],
+            offset_transform=self.ax_.transData,
+            facecolors="none",
+            edgecolors=colours if isinstance(colours, str) else colours[self.ellipse_rows],
+            linewidths=0.7,
+        )
+        self.ax_.add_collection(self.ellipses_)
+        # Of a collection only the centres widen the limits.
+        turn = np.exp(1j * np.radians(angles))
+        reach = (
+            np.hypot(
+                np.stack([widths * turn.real, widths * turn.imag], axis=1),
+                np.stack([heights * turn.imag, heights * turn.real], axis=1),
+            )
+            / 2
+        )
+        centres = self.ellipses_.get_offsets()
+        self.ax_.update_datalim(np.concatenate([centres - reach, centres + reach]))
+        self.ax_.autoscale_view()
+
+    def _plot_legend(self, colours):
+        from matplotlib.lines import Line2D
+
+        shown = [colours[np.flatnonzero(self.y == label)[0]] for label in self.classes_]
+        handles = [
+            Line2D([], [], linestyle="", marker="o", markersize=5, color=c, label=str(label))
+            for c, label in zip(shown, self.classes_, strict=True)
+        ]
+        # Beside the points where the figure makes room for it.
+        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        # To look for the best place among many points takes long.
+        inside = {"loc": "best" if len(self.codes) <= _MANY_ROWS else "upper right"}
+        place = outside if has_layout(self.ax_) else inside
+        self.legend_ = self.ax_.legend(handles=handles, title=self.target_name, **place)
+
+
+def _markers(n_rows):
+    """Return the size and opacity of points that so many rows leave readable."""
+    return {"s": 20 if n_rows <= 300 else 8, "alpha": 0.8, "linewidths": 0}
+
+
+def _check_target(y, n_rows):
+    """Return y as an array; refuse one that does not fit the rows."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] != 1:
+        raise ValueError(f"y must have shape (n_samples,), got {y.shape}: pass one column.")
+    y = column_or_1d(y)
+    if len(y) != n_rows:
+        raise ValueError(f"y has {len(y)} values, but X has {n_rows} rows.")
+    _read_target(y)
+    return y
+
+
+def _read_target(y):
+    """Return the classes of a target, or its numbers; None for the other."""
+    if y is None:
+        return None, None
+    with warnings.catch_warnings():
+        # It warns of many classes, which are drawn as numbers, and of NaN before it raises.
+        warnings.simplefilter("ignore")
+        kind = type_of_target(y, input_name="y")
+    if kind == "unknown":
+        raise ValueError("y must hold classes or numbers, but its type is unknown.")
+    classes = np.unique(y)
+    numeric = np.issubdtype(classes.dtype, np.number)
+    if kind == "continuous" or (numeric and len(classes) > _MAX_CLASSES):
+        return None, np.asarray(y, dtype=float)
+    return classes, None

@@ -1,0 +1,188 @@
+"""Rows drawn from a model."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+
+from skvae.display._estimator import check_rows, draw, feature_names_of, n_features_of
+from skvae.display._images import (
+    fill_grid,
+    find_image_shape,
+    near_square,
+    new_axes,
+    show_mosaic,
+)
+from skvae.display._panels import choose_features, label_panels, legend_in, limits_of, panels
+
+_N_IMAGES, _N_ROWS = 25, 1000
+
+
+class SampleDisplay:
+    """Draws from the prior, decoded.
+
+    Images are drawn as they are, of a table the histogram of each feature. Use
+    :meth:`from_estimator` to create one.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n_draws, n_features)
+        Draws, or decoded means.
+    X : ndarray of shape (n_samples, n_features), default=None
+        Data to compare with.
+    feature_names : ndarray of shape (n_features,), default=None
+        By default x0, x1, ...
+    image_shape : tuple of int, default=None
+        (H, W) or (H, W, C), channels last, where rows are images.
+
+    Attributes
+    ----------
+    image_ : matplotlib AxesImage or None
+        All images as one.
+    axes_ : list of matplotlib Axes
+        One for each feature that is drawn; of images only `ax_`.
+    ax_ : matplotlib Axes
+        The place of the whole.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAETransformer
+    >>> from skvae.display import SampleDisplay
+    >>> X = load_iris().data
+    >>> vae = VAETransformer(random_state=0, max_iter=0).fit(X)
+    >>> display = SampleDisplay.from_estimator(vae, X, random_state=0)
+    >>> display.samples.shape
+    (1000, 4)
+    """
+
+    def __init__(self, *, samples, X=None, feature_names=None, image_shape=None):
+        self.samples = samples
+        self.X = X
+        self.feature_names = feature_names
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X=None,
+        *,
+        n_samples=None,
+        mean=False,
+        random_state=None,
+        image_shape=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw rows from the model and show them.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted estimator with `sample`, or a fitted Pipeline that ends in one and
+            whose other steps have `inverse_transform`.
+        X : array-like of shape (n_samples, n_features), default=None
+            Data to compare with: its histograms, or the range of its grey values.
+        n_samples : int, default=None
+            By default 25 images or 1000 rows of a table.
+        mean : bool, default=False
+            Show the means of p(x|z) at codes drawn from the prior, without the
+            likelihood's own noise.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws.
+        image_shape : tuple of int, default=None
+            (H, W) or (H, W, C), channels last. By default that of the estimator.
+        ax : matplotlib Axes, default=None
+        **kwargs : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        SampleDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        if n_samples is not None and (not isinstance(n_samples, Integral) or n_samples < 1):
+            raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
+        rows = None if X is None else check_rows(X)
+        n_features = n_features_of(estimator) if rows is None else rows.shape[1]
+        shape = find_image_shape(estimator, image_shape, n_features)
+        n_samples = n_samples or (_N_ROWS if shape is None else _N_IMAGES)
+        samples = draw(estimator, n_samples, mean, random_state)
+        if samples.shape[1] != n_features:
+            raise ValueError(
+                f"X has {n_features} features, but the samples have {samples.shape[1]}: pass "
+                "rows like those that the estimator was fitted on."
+            )
+        display = cls(
+            samples=samples,
+            X=rows,
+            feature_names=feature_names_of(estimator, X, n_features),
+            image_shape=shape,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, *, features=None, cmap="gray", vmin=None, vmax=None, **kwargs):
+        """Show the samples.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            By default those of a new figure. Small multiples take its place.
+        features : list of int or str, default=None
+            Features of a table to draw. By default the first sixteen.
+        cmap : str or Colormap, default="gray"
+            Of grey images.
+        vmin, vmax : float, default=None
+            Values drawn as black and as white. By default the least and the largest of X,
+            else of the samples; of RGB images 0 and 1, or 255.
+        **kwargs : dict
+            For `Axes.imshow`, or for `Axes.hist` of the samples.
+
+        Returns
+        -------
+        SampleDisplay
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        self.image_ = None
+        if self.image_shape is None:
+            self._plot_table(ax, features, kwargs)
+        else:
+            self._plot_images(ax, {"cmap": cmap, "vmin": vmin, "vmax": vmax} | kwargs)
+        self.figure_ = self.ax_.figure
+        return self
+
+    def _plot_images(self, ax, options):
+        n_rows, n_cols = near_square(len(self.samples))
+        if ax is None:
+            ax = new_axes(n_rows, n_cols, self.image_shape)
+        tiles = fill_grid(self.samples, n_rows, n_cols)
+        self.image_ = show_mosaic(ax, tiles, self.image_shape, reference=self.X, **options)
+        self.ax_, self.axes_ = ax, [ax]
+
+    def _plot_table(self, ax, features, kwargs):
+        names = self.feature_names
+        if names is None:
+            names = feature_names_of(None, None, self.samples.shape[1])
+        chosen = choose_features(features, names)
+        self.ax_, self.axes_, head = panels(ax, len(chosen), legend=self.X is not None)
+        for panel, i in zip(self.axes_, chosen, strict=True):
+            drawn = (
+                [self.samples[:, i]] if self.X is None else [self.samples[:, i], self.X[:, i]]
+            )
+            drawn = [values[np.isfinite(values)] for values in drawn]
+            # The same bins, or the heights could not be compared.
+            bins = kwargs.get("bins", np.linspace(*limits_of(*drawn), 31))
+            filled = {"color": "C0", "alpha": 0.6, "label": "samples"} | kwargs
+            handles = panel.hist(drawn[0], density=True, **filled | {"bins": bins})[2][:1]
+            if self.X is not None:
+                outline = {"histtype": "step", "color": "0.2", "label": "data"}
+                handles = [
+                    *handles,
+                    *panel.hist(drawn[1], density=True, bins=bins, **outline)[2],
+                ]
+            panel.set_yticks([])
+        if self.X is not None:
+            legend_in(head, handles)
+        label_panels(self.axes_, names[chosen], "value", "density")
