@@ -10,9 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from skvae.display import ReconstructionDisplay
 
 from skvae import AutoencoderTransformer
+from skvae.display import ReconstructionDisplay
+from skvae.likelihoods import Gaussian
 
 NOISE = 4.0
 X_train, X_test = train_test_split(load_digits().data, random_state=0)
@@ -22,7 +23,12 @@ print(f"mean squared error of the noisy digits: {np.mean((X_noisy - X_test) ** 2
 
 for noise in (0.0, NOISE):
     model = AutoencoderTransformer(
-        16, noise=noise, image_shape=(8, 8), early_stopping=True, random_state=0
+        16,
+        likelihood=Gaussian(noise="isotropic"),
+        noise=noise,
+        image_shape=(8, 8),
+        early_stopping=True,
+        random_state=0,
     ).fit(X_train)
     restored = model.inverse_transform(model.transform(X_noisy))
     print(f"restored, trained with noise={noise}: {np.mean((restored - X_test) ** 2):.2f}")

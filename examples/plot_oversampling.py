@@ -11,10 +11,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
-from sklearn.tree import DecisionTreeClassifier
 
 from skvae import VAETransformer
 
@@ -48,13 +48,13 @@ few = np.flatnonzero(y)[:40]
 kept = np.concatenate([np.flatnonzero(y == 0), few])
 X, y = X[kept], y[kept]
 
-tree = DecisionTreeClassifier(random_state=0)
-vae = VAETransformer(latent_dim=4, early_stopping=False, max_iter=100, random_state=0)
+plain = LogisticRegression(max_iter=1000)
+vae = VAETransformer(latent_dim=2, early_stopping=False, max_iter=100, random_state=0)
 names = ["as they are", "class weights", "sampled rows"]
 classifiers = [
-    tree,
-    DecisionTreeClassifier(class_weight="balanced", random_state=0),
-    Oversampled(vae, tree),
+    plain,
+    LogisticRegression(class_weight="balanced", max_iter=1000),
+    Oversampled(vae, plain),
 ]
 scores = [
     cross_val_score(make_pipeline(MinMaxScaler(), c), X, y, scoring="balanced_accuracy")
