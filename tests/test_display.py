@@ -103,6 +103,8 @@ def test_axes_given_are_drawn_in_and_no_figure_is_opened(name, layout, model, ro
     assert drawn.figure_ is figure
     assert plt.get_fignums() == [figure.number]
     figure.canvas.draw()
+    # Axes whose place small multiples take are hidden.
+    assert axes[1].axison == axes[1].has_data()
     # What was drawn stays in its half.
     drawn_axes = [ax for ax in figure.axes if ax is not axes[0]]
     assert all(ax.get_position().x0 > 0.4 for ax in drawn_axes)
@@ -137,6 +139,11 @@ def test_panels_bear_the_names_of_the_features(name, wine_like, quick):
 def test_many_features_are_drawn_in_part(name, model, rows):
     drawn = TABLES[name](getattr(display, name), model, rows)
     assert len(drawn.axes_) == 16
+    labelled = [bool(panel.get_xlabel()) for panel in drawn.axes_]
+    assert labelled == [False] * 12 + [True] * 4
+    drawn.plot(features=range(6))
+    assert [bool(panel.get_xlabel()) for panel in drawn.axes_] == [False] * 3 + [True] * 3
+    assert [bool(panel.get_ylabel()) for panel in drawn.axes_] == [True, False, False] * 2
     with pytest.raises(ValueError, match=r"features=\[64\] must list.*0 to 63.*x0"):
         drawn.plot(features=[64])
 

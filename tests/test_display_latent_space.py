@@ -194,9 +194,19 @@ def test_ellipses_of_a_diagonal_posterior(flower, iris):
     edges, points = drawn.ellipses_.get_edgecolors(), drawn.scatter_.get_facecolors()
     np.testing.assert_array_equal(edges[:, :3], points[rows, :3])
     assert len(draw_codes(flower, iris, ellipses=True).ellipse_rows) == 150
-    (low, high), reach = drawn.ax_.get_ylim(), scale[rows, 1]
-    assert low < (mean[rows, 1] - reach).min()
-    assert high > (mean[rows, 1] + reach).max()
+
+
+def test_no_ellipse_is_cut_off(three, rows):
+    drawn = draw_codes(three, rows[:2], ellipses=True)
+    mean, cholesky = three.latent_posterior(rows[:2])
+    # The reach of an ellipse along an axis is the standard deviation there.
+    reach = np.linalg.norm(cholesky, axis=2)
+    for i, (low, high) in zip(
+        drawn.dimensions, (drawn.ax_.get_xlim(), drawn.ax_.get_ylim()), strict=True
+    ):
+        low_end, high_end = (mean - reach)[:, i].min(), (mean + reach)[:, i].max()
+        assert low < low_end < high_end < high
+        assert high - low < 1.2 * (high_end - low_end)
 
 
 def test_ellipses_of_a_full_posterior_are_the_images_of_the_unit_circle(three, rows):
