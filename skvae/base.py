@@ -94,6 +94,15 @@ class LatentTransformer(
         ValueError
             If a parameter is out of range, if `X` holds NaN or infinity, leaves the
             likelihood's support or has too few rows. An earlier fit is then kept.
+
+        Notes
+        -----
+        Callbacks (``set_callbacks``, see :mod:`sklearn.callback`) see each epoch as a task;
+        in "cv" mode the epochs are subtasks of "cross-validation" and "final training". The
+        fitted estimator that a callback is given at the end of an epoch has the state that
+        the training has reached, at the end of `fit` that which is kept. A callback may end
+        the training; when one fails, an earlier fit is kept. `ScoringMonitor` needs some
+        `y`, though it is not used here. `partial_fit` calls no callbacks.
         """
         with self._all_or_nothing(), trainable_mode():
             self._validate_params()

@@ -76,7 +76,8 @@ class LatentGridFilm:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     film = LatentGridFilm(f"{folder}/digits.gif", every=2, first_epoch=3)
     ...     _ = vae.set_callbacks(film).fit(X)
-    ...     Image.open(film.path).size
+    ...     with Image.open(film.path) as image:
+    ...         image.size
     (360, 360)
     """
 
