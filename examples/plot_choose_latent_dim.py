@@ -17,9 +17,13 @@ from skvae.likelihoods import Gaussian
 X = load_digits().data
 X = X[:, X.std(axis=0) > 0.5]  # pixels that vary: PCA's density needs them
 
-dimensions = [1, 2, 4, 8, 16]
+dimensions = [1, 4, 16, 32]
 vae = VAETransformer(
-    likelihood=Gaussian(noise="isotropic"), early_stopping=True, max_iter=80, random_state=0
+    likelihood=Gaussian(noise="isotropic"),
+    early_stopping=True,
+    max_iter=40,
+    learning_rate_init=1e-2,
+    random_state=0,
 )
 figure, ax = plt.subplots(layout="constrained")
 for model, grid in ((PCA(), "n_components"), (vae, "latent_dim")):

@@ -49,7 +49,7 @@ kept = np.concatenate([np.flatnonzero(y == 0), few])
 X, y = X[kept], y[kept]
 
 plain = LogisticRegression(max_iter=1000)
-vae = VAETransformer(latent_dim=2, early_stopping=False, max_iter=100, random_state=0)
+vae = VAETransformer(latent_dim=2, early_stopping=True, random_state=0)
 names = ["as they are", "class weights", "sampled rows"]
 classifiers = [
     plain,

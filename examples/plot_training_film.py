@@ -12,9 +12,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from PIL import Image
 from sklearn.datasets import load_digits
-from skvae.display import LatentGridFilm, TrainingDisplay
 
 from skvae import VAETransformer
+from skvae.display import LatentGridFilm, TrainingDisplay
 
 path = Path(tempfile.gettempdir()) / "skvae_training.gif"
 vae = VAETransformer(
@@ -24,14 +24,14 @@ vae = VAETransformer(
     max_iter=60,
     random_state=0,
 )
-vae.set_callbacks(LatentGridFilm(path)).fit(load_digits().data / 16)
+vae.set_callbacks(LatentGridFilm(path, n_grid=8)).fit(load_digits().data / 16)
 print(f"Film: {path}")
 
-film = Image.open(path)
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.5), layout="constrained")
-for ax, frame in zip(axes, (0, 3, 10, film.n_frames - 1), strict=True):
-    film.seek(frame)
-    ax.imshow(film.convert("L"), cmap="gray")
-    ax.set(title=f"frame {frame + 1} of {film.n_frames}", xticks=[], yticks=[])
+with Image.open(path) as film:
+    for ax, frame in zip(axes, (0, 8, 16, film.n_frames - 1), strict=True):
+        film.seek(frame)
+        ax.imshow(film.convert("L"), cmap="gray")
+        ax.set(title=f"frame {frame + 1} of {film.n_frames}", xticks=[], yticks=[])
 TrainingDisplay.from_estimator(vae)
 plt.show()

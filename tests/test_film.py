@@ -31,7 +31,7 @@ def filmed(quick, path):
 
     def build(estimator=VAETransformer, image_shape=(8, 8), film=None, **parameters):
         model = quick(estimator, image_shape=image_shape, **parameters)
-        options = {"n_images": 4, "zoom": 1} | (film or {})
+        options = {"n_grid": 4, "zoom": 1} | (film or {})
         return model.set_callbacks(LatentGridFilm(path, **options))
 
     return build
@@ -143,7 +143,7 @@ def test_a_single_latent_dimension_is_a_row_and_others_are_held(filmed, path, di
     assert frame.shape == (8, 32)
     images = model.inverse_transform(norm.ppf(LEVELS)[:, None]).reshape(4, 8, 8)
     np.testing.assert_array_equal(cells(frame, n_rows=1)[0], grey(images, X))
-    model = filmed(latent_dim=4, film={"dims": (3, 1)}).fit(X)
+    model = filmed(latent_dim=4, film={"dimensions": (3, 1)}).fit(X)
     image = model.inverse_transform([[0, norm.ppf(7 / 8), 0, norm.ppf(1 / 8)]])
     corner = read(path)[0][-1][:8, :8]
     np.testing.assert_array_equal(corner, grey(image.reshape(8, 8), X))
@@ -230,12 +230,12 @@ def test_it_can_be_pickled_with_its_estimator(filmed, path, digits):
     [
         ({"image_shape": None}, {}, ValueError, "give VAETransformer image_shape"),
         ({"image_shape": (4, 8, 2)}, {}, ValueError, "2 channels"),
-        ({}, {"dims": (0, 2)}, ValueError, "dims"),
-        ({}, {"dims": (1, 1)}, ValueError, "dims"),
-        ({}, {"dims": (0, 1, 2)}, ValueError, "dims"),
+        ({}, {"dimensions": (0, 2)}, ValueError, "dimensions"),
+        ({}, {"dimensions": (1, 1)}, ValueError, "dimensions"),
+        ({}, {"dimensions": (0, 1, 2)}, ValueError, "dimensions"),
         ({}, {"every": 0}, ValueError, "every=0"),
         ({}, {"first_epoch": -1}, ValueError, "first_epoch=-1"),
-        ({}, {"n_images": 1.5}, ValueError, "n_images=1.5"),
+        ({}, {"n_grid": 1.5}, ValueError, "n_grid=1.5"),
         ({}, {"zoom": "large"}, ValueError, "zoom='large'"),
         ({}, {"duration": 0}, ValueError, "duration=0"),
         ({}, {"path": "nowhere/film.gif"}, FileNotFoundError, "no folder nowhere"),

@@ -7,7 +7,7 @@ is the model; the pictures are then in the units before the Pipeline. matplotlib
 when something is drawn.
 """
 
-from skvae.display._film import LatentGridFilm
+from skvae.display.film import LatentGridFilm
 from skvae.display.interpolation import InterpolationDisplay
 from skvae.display.latent_grid import LatentGridDisplay
 from skvae.display.latent_space import LatentSpaceDisplay

@@ -40,9 +40,9 @@ class LatentGridFilm:
     first_epoch : int, default=10
         Frames in the first epoch, at steps that become rarer; fewer where it has fewer
         steps, 0 for none but at its end. Other callbacks see as many subtasks.
-    n_images : int, default=15
+    n_grid : int, default=15
         Images on a side of the mosaic. With one latent dimension it is a single row.
-    dims : tuple of int, default=(0, 1)
+    dimensions : tuple of int, default=(0, 1)
         The latent dimensions that are shown. The others are held at 0, in an autoencoder
         at their median.
     vmin, vmax : float, default=None
@@ -87,8 +87,8 @@ class LatentGridFilm:
         *,
         every=1,
         first_epoch=10,
-        n_images=15,
-        dims=(0, 1),
+        n_grid=15,
+        dimensions=(0, 1),
         vmin=None,
         vmax=None,
         zoom="auto",
@@ -97,8 +97,8 @@ class LatentGridFilm:
         self.path = path
         self.every = every
         self.first_epoch = first_epoch
-        self.n_images = n_images
-        self.dims = dims
+        self.n_grid = n_grid
+        self.dimensions = dimensions
         self.vmin = vmin
         self.vmax = vmax
         self.zoom = zoom
@@ -116,7 +116,7 @@ class LatentGridFilm:
     def setup(self, estimator, context):
         """Refuse what cannot be filmed, before any training."""
         self._check_parameters()
-        self._reels[estimator] = _Reel(_image_shape(estimator), self._dims(estimator))
+        self._reels[estimator] = _Reel(_image_shape(estimator), self._dimensions(estimator))
 
     def on_fit_task_begin(self, estimator, context, *, X=None, fitted_estimator=None):
         """Record the start; the estimator gives a model at no later beginning."""
@@ -141,7 +141,7 @@ class LatentGridFilm:
     # -- frames ----------------------------------------------------------------------
 
     def _check_parameters(self):
-        least = {"every": 1, "first_epoch": 0, "n_images": 1, "duration": 1}
+        least = {"every": 1, "first_epoch": 0, "n_grid": 1, "duration": 1}
         if self.zoom != "auto":
             least["zoom"] = 1
         for name, bound in least.items():
@@ -154,25 +154,25 @@ class LatentGridFilm:
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder} to write {self.path} to.")
 
-    def _dims(self, estimator):
+    def _dimensions(self, estimator):
         latent_dim = estimator.latent_dim
         if latent_dim == 1:
             return (0,)
-        dims = tuple(self.dims)
-        inside = all(isinstance(dim, Integral) and 0 <= dim < latent_dim for dim in dims)
-        if len(set(dims)) != 2 or len(dims) != 2 or not inside:
+        dimensions = tuple(self.dimensions)
+        inside = all(isinstance(dim, Integral) and 0 <= dim < latent_dim for dim in dimensions)
+        if len(set(dimensions)) != 2 or len(dimensions) != 2 or not inside:
             raise ValueError(
-                f"dims={self.dims!r} of LatentGridFilm must be two different latent "
-                f"dimensions from 0 to {latent_dim - 1}."
+                f"dimensions={self.dimensions!r} of LatentGridFilm must be two different "
+                f"latent dimensions from 0 to {latent_dim - 1}."
             )
-        return dims
+        return dimensions
 
     def _record(self, estimator, model, X):
         reel = self._reels[estimator]
         if reel.values is None:
             reel.values = self._values(X)
-        codes = _grid_codes(model, X, reel.dims, self.n_images)
-        images = model.inverse_transform(codes).reshape(-1, self.n_images, *reel.image_shape)
+        codes = _grid_codes(model, X, reel.dimensions, self.n_grid)
+        images = model.inverse_transform(codes).reshape(-1, self.n_grid, *reel.image_shape)
         frame = _mosaic(images, *reel.values)
         zoom = self.zoom
         if zoom == "auto":
@@ -193,7 +193,7 @@ class _Reel:
     """What is recorded of one fit: uint8 frames, and how values become grey."""
 
     image_shape: tuple
-    dims: tuple
+    dimensions: tuple
     values: tuple | None = None
     frames: list = field(default_factory=list)
 
@@ -220,23 +220,23 @@ def _image_shape(estimator):
     return shape[:2] if shape[2:] == (1,) else shape
 
 
-def _grid_codes(model, X, dims, n):
+def _grid_codes(model, X, dimensions, n):
     """Return codes of a grid that is evenly spaced in probability, row by row."""
     levels = (np.arange(n) + 0.5) / n
     if hasattr(model, "sample"):
-        axes = [norm.ppf(levels)] * len(dims)
+        axes = [norm.ppf(levels)] * len(dimensions)
         middle = np.zeros(model.latent_dim)
     else:
         step = -(-len(X) // _CODED_ROWS)
         known = np.asarray(model.transform(X[::step]))
-        axes = [np.quantile(known[:, dim], levels) for dim in dims]
+        axes = [np.quantile(known[:, dim], levels) for dim in dimensions]
         middle = np.median(known, axis=0)
     # Upwards: the first row of a picture is its top.
-    heights = axes[1][::-1] if len(dims) == 2 else [0.0]
+    heights = axes[1][::-1] if len(dimensions) == 2 else [0.0]
     codes = np.tile(middle, (len(heights) * n, 1))
-    codes[:, dims[0]] = np.tile(axes[0], len(heights))
-    if len(dims) == 2:
-        codes[:, dims[1]] = np.repeat(heights, n)
+    codes[:, dimensions[0]] = np.tile(axes[0], len(heights))
+    if len(dimensions) == 2:
+        codes[:, dimensions[1]] = np.repeat(heights, n)
     return codes
 
 

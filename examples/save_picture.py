@@ -1,0 +1,23 @@
+"""Run an example and save its first figure as a small PNG.
+
+    python examples/save_picture.py plot_latent_space
+
+The file goes to examples/images, which README shows.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+here = Path(__file__).parent
+for name in sys.argv[1:]:
+    plt.close("all")
+    runpy.run_path(str(here / f"{name}.py"))
+    path = here / "images" / f"{name}.png"
+    plt.figure(1).savefig(path, dpi=80)
+    print(f"Picture: {path}")
