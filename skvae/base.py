@@ -13,6 +13,7 @@ from skvae.components import resolve
 from skvae.inference import by_blocks
 from skvae.trainable import TrainableMixin
 from skvae.training import trainable_mode
+from skvae.versions import present_versions, warn_of_other_versions
 
 _DTYPES = [np.float64, np.float32]
 
@@ -222,7 +223,12 @@ class LatentTransformer(
     def _n_features_out(self):
         return self._fitted.module.latent_dim
 
+    def __getstate__(self):
+        return {**super().__getstate__(), "_versions": present_versions()}
+
     def __setstate__(self, state):
+        state = dict(state)
+        warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
         super().__setstate__(state)
         if "device_" in state:
             # A model fitted on CUDA also loads where there is none.
