@@ -101,3 +101,15 @@ def test_a_noise_far_beyond_the_data_says_so_without_a_warning(quick, autoencode
     with pytest.raises(ValueError, match=r"noise=0\.3 is .*of feature 1 of X"):
         autoencoder(noise=0.3, early_stopping="cv").fit(X)
     assert np.isfinite(autoencoder(noise=0.3, corruption="masking").fit(X).score(X))
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_counts_beyond_any_rate_are_refused(likelihood, quick):
+    X = np.random.RandomState(0).poisson(3, (30, 2)).astype(float)
+    X[4, 1] = 1e300
+    with pytest.raises(
+        ValueError, match=r"counts up to 1e\+13, but feature 1 of X has 1e\+300"
+    ):
+        quick(likelihood=likelihood).fit(X)
+    with pytest.raises(ValueError, match="but 'b' of X has"):
+        quick(likelihood=likelihood).fit(pd.DataFrame(X, columns=list("ab")))
