@@ -39,10 +39,11 @@ class Counts(Likelihood):
         highest = X.max(axis=0)
         worst = int(np.argmax(highest))
         if highest[worst] > _LARGEST_COUNT:
+            name = _called(worst, feature_names)
             raise ValueError(
-                f"The {type(self).__name__} likelihood takes counts up to {_LARGEST_COUNT:.0e}, "
-                f"but {_called(worst, feature_names)} of X has {highest[worst]:.6g}. Use "
-                "likelihood='gaussian'."
+                f"The {type(self).__name__} likelihood takes counts up to "
+                f"{_LARGEST_COUNT:.0e}, but {name} of X has {highest[worst]:.6g}. "
+                "Use likelihood='gaussian'."
             )
         broken = (np.rint(X) != X).any(axis=0)
         if broken.any():
