@@ -12,8 +12,10 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted, vali
 
 from skvae.components import resolve
 from skvae.inference import by_blocks
+from skvae.naming import naming
 from skvae.trainable import TrainableMixin
 from skvae.training import trainable_mode
+from skvae.versions import present_versions, warn_of_other_versions
 
 _DTYPES = [np.float64, np.float32]
 
@@ -171,7 +173,8 @@ class LatentTransformer(
             The mean of p(x|z), in the units of the data and the dtype of the codes.
         """
         check_is_fitted(self)
-        Z = check_array(X, dtype=_DTYPES, input_name="Z", estimator=self)
+        with naming(X, "Z"):
+            Z = check_array(X, dtype=_DTYPES, input_name="Z", estimator=self)
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
@@ -183,28 +186,30 @@ class LatentTransformer(
 
     def _validate(self, X, *, reset, training=False):
         """Validate rows: support is an error in training and clipped later."""
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=_DTYPES,
-            ensure_min_samples=2 if training and reset else 1,
-        )
+        with naming(X, "X"):
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=_DTYPES,
+                ensure_min_samples=2 if training and reset else 1,
+            )
         if not training:
             return self._likelihood.clip(X)
         return X
 
     def _validate_held_out(self, X_val):
         """Validate the caller's validation rows; messages name them."""
-        if np.ndim(X_val) != 2 or len(X_val) == 0:
-            raise ValueError(
-                f"X_val must be a table of at least one row, got shape {np.shape(X_val)}."
-            )
+        with naming(X_val, "X_val"):
+            shape = np.shape(X_val)
+        if len(shape) != 2 or shape[0] == 0:
+            raise ValueError(f"X_val must be a table of at least one row, got shape {shape}.")
         try:
             _check_feature_names(self, X_val, reset=False)
         except ValueError as error:
             raise ValueError(f"X_val has other columns than X. {error}") from error
-        X_val = check_array(X_val, dtype=_DTYPES, input_name="X_val", estimator=self)
+        with naming(X_val, "X_val"):
+            X_val = check_array(X_val, dtype=_DTYPES, input_name="X_val", estimator=self)
         if X_val.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X_val has {X_val.shape[1]} features, but X has {self.n_features_in_}: pass "
@@ -237,7 +242,12 @@ class LatentTransformer(
     def _n_features_out(self):
         return self._fitted.module.latent_dim
 
+    def __getstate__(self):
+        return {**super().__getstate__(), "_versions": present_versions()}
+
     def __setstate__(self, state):
+        state = dict(state)
+        warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
         super().__setstate__(state)
         if "device_" in state:
             # A model fitted on CUDA also loads where there is none.

@@ -1,7 +1,11 @@
 """Corruptions of the rows that a denoising autoencoder is trained to undo."""
 
+import numpy as np
 import torch
 from torch import nn
+
+# The square of what is added, in the units of the model, must stay within float32.
+_MOST_NOISE = 1e9
 
 
 class Corruption(nn.Module):
@@ -42,6 +46,17 @@ class Corruption(nn.Module):
 
 class GaussianCorruption(Corruption):
     """Adds normal numbers, within the support of the likelihood."""
+
+    def __init__(self, noise, units, support, seed):
+        relative = noise / units.scale
+        worst = int(np.argmax(relative))
+        if relative[worst] > _MOST_NOISE:
+            raise ValueError(
+                f"noise={noise} is a standard deviation in the units of the data, and "
+                f"{relative[worst]:.1e} times that of feature {worst} of X: nothing of it "
+                "would be left. Choose less noise, or scale X."
+            )
+        super().__init__(noise, units, support, seed)
 
     def corrupt(self, x, generator):
         """Return rows with normal numbers added."""

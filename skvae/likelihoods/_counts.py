@@ -11,6 +11,8 @@ from skvae.likelihoods._base import Likelihood, LikelihoodHead
 
 # Log-rates beyond these leave float32.
 _LOG_RATE_RANGE = (-30.0, 30.0)
+# What the largest rate can still tell.
+_LARGEST_COUNT = 1e13
 
 
 class Log1p(nn.Module):
@@ -34,10 +36,18 @@ class Counts(Likelihood):
     def check_support(self, X, feature_names=None):
         """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
         X = super().check_support(X, feature_names)
+        highest = X.max(axis=0)
+        worst = int(np.argmax(highest))
+        if highest[worst] > _LARGEST_COUNT:
+            name = _called(worst, feature_names)
+            raise ValueError(
+                f"The {type(self).__name__} likelihood takes counts up to "
+                f"{_LARGEST_COUNT:.0e}, but {name} of X has {highest[worst]:.6g}. "
+                "Use likelihood='gaussian'."
+            )
         broken = (np.rint(X) != X).any(axis=0)
         if broken.any():
-            worst = int(np.argmax(broken))
-            name = f"feature {worst}" if feature_names is None else repr(feature_names[worst])
+            name = _called(int(np.argmax(broken)), feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs whole numbers, but {name} of X "
                 "has others. Pass counts as they are, without scaling, or use "
@@ -141,6 +151,10 @@ class NegativeBinomialHead(LikelihoodHead):
         mean = p.mean.cpu().numpy()
         dispersion = p.base_dist.total_count.cpu().numpy()
         return rng.poisson(rng.gamma(dispersion, mean / dispersion)).astype(mean.dtype)
+
+
+def _called(column, feature_names):
+    return f"feature {column}" if feature_names is None else repr(feature_names[column])
 
 
 def _log_mean(rows):

@@ -128,7 +128,8 @@ default="per_feature"
     def _relative_noise(self, units):
         """Return a fixed noise in model units."""
         scale = float(units.scale[0])
-        relative = self.noise / scale
+        # A float32 from a grid would overflow where the check below tells what is wrong.
+        relative = float(self.noise) / scale
         if not 1e-9 <= relative <= 1e9:
             raise ValueError(
                 f"noise={self.noise} is a standard deviation in the units of the data, whose "

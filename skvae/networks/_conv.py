@@ -134,7 +134,8 @@ class ConvEncoder(Body):
 
     def __init__(self, plug, options, sides):
         super().__init__()
-        height, width, n_channels = plug.image_shape
+        # int: shapes come as NumPy's integers too, which torch refuses here.
+        height, width, n_channels = map(int, plug.image_shape)
         self.image = nn.Unflatten(1, (height, width, n_channels))
         self.convolutions = nn.Sequential()
         for n_in, n_out in pairwise((n_channels, *options.channels)):
@@ -178,7 +179,7 @@ class ConvDecoder(Body):
 
     def __init__(self, plug, options, sides):
         super().__init__()
-        first = (*sides[-1], options.channels[-1])
+        first = tuple(map(int, (*sides[-1], options.channels[-1])))
         n_first = first[0] * first[1] * first[2]
         dense = he_linear(plug.n_in, n_first, plug.generator)
         self.dense = options._hidden(dense, n_first, BatchNorm1d)

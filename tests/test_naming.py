@@ -1,0 +1,115 @@
+"""Errors about data name the argument and, where there is one, the column."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+
+from skvae.likelihoods import Gaussian
+from skvae.networks import ConvNet
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+
+DATES = np.arange(20).astype("M8[s]")
+BAD_COLUMNS = {
+    "strings": (np.array(["setosa"] * 20), ValueError, "could not convert.*setosa"),
+    "dates": (DATES, TypeError, ""),
+    "complex": (np.ones(20) + 1j, ValueError, "Complex data not supported"),
+    "objects": (np.array([{}] * 20, dtype=object), TypeError, "must be a string or a real"),
+}
+
+
+@pytest.mark.parametrize(("column", "kind", "message"), BAD_COLUMNS.values(), ids=BAD_COLUMNS)
+def test_a_column_that_is_no_number_is_named(column, kind, message, quick, iris):
+    frame = pd.DataFrame(iris[:20], columns=list("abcd")).assign(c=column)
+    with pytest.raises(kind, match=f"(?s)In column 'c' of X: .*{message}"):
+        quick().fit(frame)
+    model = quick(max_iter=0).fit(iris)
+    with pytest.raises((ValueError, TypeError), match="In feature 2 of X: "):
+        model.transform(frame.to_numpy(dtype=object))
+
+
+def test_a_column_of_a_polars_frame_is_named(quick, iris):
+    frame = pl.DataFrame(dict(zip("abcd", iris.T, strict=True)))
+    frame = frame.with_columns(b=pl.lit("setosa").cast(pl.Categorical))
+    with pytest.raises(ValueError, match="In column 'b' of X: could not convert"):
+        quick().fit(frame)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [[[1.0], [1.0, 2.0]], np.zeros((3, 2, 2)), np.zeros((0, 4)), np.zeros(4), {"a": 1}, None],
+    ids=["ragged", "three dimensions", "no rows", "one dimension", "dictionary", "nothing"],
+)
+def test_data_that_are_no_table_are_named(data, quick, iris):
+    with pytest.raises((ValueError, TypeError), match=r"\bX\b"):
+        quick().fit(data)
+    model = quick().fit(iris)
+    with pytest.raises((ValueError, TypeError), match=r"\bZ\b"):
+        model.inverse_transform(data)
+    if data is not None:
+        with pytest.raises((ValueError, TypeError), match=r"\bX_val\b"):
+            quick().fit(iris, X_val=data)
+
+
+def test_a_tensor_with_a_gradient_is_a_type_error(quick, iris):
+    with pytest.raises(TypeError, match=r"In X: .*detach\(\)"):
+        quick().fit(torch.tensor(iris, requires_grad=True))
+
+
+def test_masked_values_are_refused_and_an_empty_mask_is_not(quick, iris):
+    # NumPy would read what lies under the mask.
+    mask = np.zeros(iris.shape, dtype=bool)
+    model = quick().fit(np.ma.masked_array(iris, mask))
+    np.testing.assert_array_equal(model.transform(iris), quick().fit(iris).transform(iris))
+    mask[3, 1] = mask[5, 2] = True
+    masked = np.ma.masked_array(iris, mask)
+    for name, call in {
+        "X": lambda: quick().fit(masked),
+        "X_val": lambda: quick().fit(iris, X_val=masked),
+        "Z": lambda: model.inverse_transform(masked[:, :2]),
+    }.items():
+        with pytest.raises(ValueError, match=f"{name} is a masked array, and [12] of.*Simple"):
+            call()
+
+
+def test_an_overflow_to_infinity_is_one_error_and_no_warning(quick):
+    X = np.full((5, 4), np.inf, dtype=np.float32)
+    X[2] = -np.inf
+    with pytest.raises(ValueError, match="X contains infinity"):
+        quick().fit(X)
+
+
+# -- found by benchmarks/fuzz.py ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [np.array([2, 2]), (np.int64(2), 2), [2, np.int32(2), 1]])
+def test_shapes_and_channels_may_be_numpys_integers(shape, quick, iris):
+    network = ConvNet(np.array([2]), np.int64(3), hidden_layer_sizes=np.array([3]))
+    numpys, pythons = (
+        quick(network=net, image_shape=side, max_iter=1).fit(iris)
+        for net, side in ((network, shape), (ConvNet((2,), 3, hidden_layer_sizes=(3,)), (2, 2)))
+    )
+    np.testing.assert_array_equal(numpys.transform(iris), pythons.transform(iris))
+
+
+def test_a_noise_far_beyond_the_data_says_so_without_a_warning(quick, autoencoder, iris):
+    with pytest.raises(ValueError, match=r"noise=0\.001.* is a standard deviation"):
+        quick(likelihood=Gaussian(np.float32(1e-3))).fit(iris * 1e40)
+    X = iris * [1, 1e-30, 1, 1]
+    with pytest.raises(ValueError, match=r"noise=0\.3 is .*of feature 1 of X"):
+        autoencoder(noise=0.3, early_stopping="cv").fit(X)
+    assert np.isfinite(autoencoder(noise=0.3, corruption="masking").fit(X).score(X))
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_counts_beyond_any_rate_are_refused(likelihood, quick):
+    X = np.random.RandomState(0).poisson(3, (30, 2)).astype(float)
+    X[4, 1] = 1e300
+    with pytest.raises(
+        ValueError, match=r"counts up to 1e\+13, but feature 1 of X has 1e\+300"
+    ):
+        quick(likelihood=likelihood).fit(X)
+    with pytest.raises(ValueError, match="but 'b' of X has"):
+        quick(likelihood=likelihood).fit(pd.DataFrame(X, columns=list("ab")))
