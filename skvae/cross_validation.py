@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import KFold
 
-from skvae.recipe import Outcome, held_out_draws, held_out_terms, record, run_epochs
+from skvae.recipe import Outcome, diverged, held_out_draws, held_out_terms, record, run_epochs
 from skvae.stack import Stack
 from skvae.training import few_threads, train
 
@@ -42,24 +42,41 @@ def fit_cross_validated(recipe, n_splits):
         outcome.module.load_state_dict(start)
     outcome.stopped_early = kept < recipe.plan.epochs
     outcome.best_score = -checks[kept].loss
-    outcome.noise = checks[kept].noise
-    outcome.set_noise()
+    # Where no epoch is better than the start, that is kept, whatever came of the training.
+    last = outcome.history["loss"][-1] if kept else checks[0].loss
+    if not np.isfinite(last):
+        raise diverged(last)
+    if checks[kept].noise is not None:
+        # The training on all rows may lag behind those of the folds.
+        outcome.noise = torch.maximum(checks[kept].noise, _own_residuals(recipe, outcome))
+        outcome.set_noise()
     return outcome
+
+
+@torch.no_grad()
+def _own_residuals(recipe, outcome):
+    """Return the mean squared residual of each feature on the rows trained on, in float64."""
+    module = outcome.module.eval()
+    eps = held_out_draws(recipe, len(recipe.rows), module.latent_dim)
+    return squared_residuals(module, recipe.rows, eps).mean(0).double().cpu()
 
 
 def _cross_validate(recipe, n_splits):
     """Return the check of the folds after each number of epochs, and the best number."""
     splitter = KFold(n_splits, shuffle=True, random_state=recipe.seed)
-    folds = [Fold(recipe, *split) for split in splitter.split(recipe.rows)]
-    epochs = train_folds(recipe, folds)
-    checks = [check_folds(folds)]
+    n_most = -(-len(recipe.rows) // n_splits)
+    folds = [Fold(recipe, *split, n_most) for split in splitter.split(recipe.rows)]
+    stackable = all(fold.module.stackable for fold in folds)
+    stack = Stack([fold.module for fold in folds]) if stackable else None
+    epochs = train_folds(recipe, folds, stack)
+    checks = [check_folds(folds, stack)]
     # All planned epochs: the closed-form start is disturbed at first, and much of the gain
     # comes when the rate falls.
     best = 0
     for done in range(1, recipe.plan.epochs + 1):
         recipe.tasks.begin_epoch()
         next(epochs)
-        checks.append(check_folds(folds))
+        checks.append(check_folds(folds, stack))
         if checks[done].loss < checks[best].loss and done > recipe.kl_warmup:
             best = done
         if recipe.tasks.end_epoch():
@@ -106,23 +123,24 @@ class Fold:
     kept : Tensor
         Indices of these rows.
     held_out : Tensor
-        Rows that are judged.
+        Rows that are judged; at most `n_most`.
     """
 
-    def __init__(self, recipe, kept, held):
+    def __init__(self, recipe, kept, held, n_most):
         self.recipe = recipe
         self.kept = torch.as_tensor(kept)
         self.held_out = recipe.rows[torch.as_tensor(held)]
         self.module = recipe.start(recipe.rows[self.kept], recipe.seed)
-        self.eps = held_out_draws(recipe, len(held), self.module.latent_dim)
+        # As many draws in each fold, though some hold out a row less.
+        eps = held_out_draws(recipe, n_most, self.module.latent_dim)
+        self.eps = eps[:, : len(held)]
 
 
-def train_folds(recipe, folds):
+def train_folds(recipe, folds, stack=None):
     """Train the folds' modules side by side, an epoch at each step of the iteration."""
-    if all(fold.module.stackable for fold in folds):
+    if stack is not None:
         # One row less in some of them: what is stacked has the same shape.
         n_rows = min(len(fold.kept) for fold in folds)
-        stack = Stack([fold.module for fold in folds])
         terms = recipe.stacked_loss_terms(stack, stream=10)
         indices = torch.stack([fold.kept[:n_rows] for fold in folds])
         yield from train(
@@ -158,26 +176,50 @@ class Check(NamedTuple):
 
 
 @torch.no_grad()
-def check_folds(folds):
-    """Judge the held-out rows of all folds, each by the module that has not seen it."""
-    terms = torch.cat(
-        [held_out_terms(f.recipe, f.module, f.held_out, f.eps) for f in folds]
-    ).cpu()
-    head = folds[0].module.decoder.head
+def check_folds(folds, stack=None):
+    """Judge the held-out rows of all folds, each by the module that has not seen it.
+
+    `stack` is that of the folds' modules, where there is one.
+    """
+    recipe, head = folds[0].recipe, folds[0].module.decoder.head
+
+    def terms_of(module, rows, eps):
+        return held_out_terms(recipe, module, rows, eps)
+
+    terms = torch.cat(_on_each(terms_of, folds, stack)).cpu()
     if not head.has_noise:
         return Check(terms, None)
-    parts = [_squared_residuals(fold).double().cpu() for fold in folds]
+    parts = [part.double().cpu() for part in _on_each(squared_residuals, folds, stack)]
     rows = torch.cat(parts)
     noise = held_out_noise(head, parts)
     reconstruction = head.expected_log_prob(rows, noise)
     kl = terms[:, 2]
-    loss = folds[0].recipe.beta * kl - reconstruction
+    loss = recipe.beta * kl - reconstruction
     terms = torch.stack([loss, reconstruction, kl], dim=1)
     return Check(terms, noise)
 
 
-def _squared_residuals(fold):
-    module, decoder = fold.module, fold.module.decoder
-    with few_threads(fold.held_out.numel()):
-        z = module.encoder.head.reparameterize(module.encode(fold.held_out), fold.eps)
-        return decoder.head.moments(decoder(z), fold.held_out).mean(0)
+def _on_each(function, folds, stack):
+    """Return ``function(module, held_out, eps)`` of each fold, a list of tensors."""
+    for fold in folds:
+        fold.module.eval()
+    if stack is None:
+        return [function(fold.module, fold.held_out, fold.eps) for fold in folds]
+    # Folds differ by at most one row, and what is stacked has the same shape.
+    n_rows = min(len(fold.held_out) for fold in folds)
+    rows = torch.stack([fold.held_out[:n_rows] for fold in folds])
+    eps = torch.stack([fold.eps[:, :n_rows] for fold in folds])
+    with few_threads(rows.numel()):
+        parts = list(stack.map(function, rows, eps))
+    for k, fold in enumerate(folds):
+        if len(fold.held_out) > n_rows:
+            last = function(fold.module, fold.held_out[n_rows:], fold.eps[:, n_rows:])
+            parts[k] = torch.cat([parts[k], last])
+    return parts
+
+
+def squared_residuals(module, rows, eps):
+    """Return the squared residuals that a noise is set from, (n, n_features)."""
+    with few_threads(rows.numel()):
+        z = module.encoder.head.reparameterize(module.encode(rows), eps)
+        return module.decoder.head.moments(module.decoder(z), rows).mean(0)

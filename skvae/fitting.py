@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from skvae.cross_validation import fit_cross_validated
-from skvae.recipe import Outcome, held_out_draws, mean_terms, record, run_epochs
+from skvae.recipe import Outcome, diverged, held_out_draws, mean_terms, record, run_epochs
 from skvae.training import FEW_ROWS, BestState
 
 _N_SPLITS = 5
@@ -106,10 +106,7 @@ def fit_all(recipe, module=None, optimizer=None):
             break
     loss = outcome.history["loss"]
     if loss and not math.isfinite(loss[-1]):
-        raise ValueError(
-            f"Training diverged: the loss of the last epoch is {loss[-1]}. Lower "
-            "learning_rate_init, and look for values of X far from the others."
-        )
+        raise diverged(loss[-1])
     return outcome
 
 

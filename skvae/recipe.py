@@ -157,6 +157,14 @@ class Outcome:
         }
 
 
+def diverged(loss):
+    """Return the error of a training that left nothing to keep."""
+    return ValueError(
+        f"Training diverged: the loss of the last epoch is {loss}. Lower "
+        "learning_rate_init, and look for values of X far from the others."
+    )
+
+
 def join_histories(first, second):
     """Return one history after the other; where one has no such term it is NaN."""
     names = {**first, **second}

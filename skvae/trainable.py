@@ -65,6 +65,7 @@ class TrainableMixin:
                 f"image_shape={self.image_shape!r} must be (H, W) or (H, W, C) with a product "
                 f"equal to the {n_features} features of X."
             )
+        shape = tuple(int(side) for side in shape)
         return (*shape, 1) if len(shape) == 2 else shape
 
     def _refuse_changes(self, architecture):

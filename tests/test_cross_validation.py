@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.model_selection import KFold
 
 from skvae.cross_validation import (
     Fold,
@@ -16,6 +19,7 @@ from skvae.networks import MLP
 from skvae.objectives import elbo
 from skvae.posteriors import Diagonal
 from skvae.recipe import Recipe
+from skvae.stack import Stack
 from skvae.training import Plan
 from skvae.units import Units
 
@@ -154,7 +158,7 @@ def test_the_held_out_loss_is_its_parts_however_far_off_the_module_is(size):
     # Under its own noise a module that diverged gives each row some -1e12 nats: they must
     # not be added and taken off again, which leaves only their rounding.
     recipe = make_recipe(data(30))
-    fold = Fold(recipe, np.arange(20), np.arange(20, 30))
+    fold = Fold(recipe, np.arange(20), np.arange(20, 30), 10)
     torch.nn.init.constant_(fold.module.decoder.body.output.bias, size)
     terms = check_folds([fold]).terms.double()
     torch.testing.assert_close(terms[:, 0], terms[:, 2] - terms[:, 1], rtol=1e-4, atol=1e-4)
@@ -299,3 +303,39 @@ def test_an_epoch_that_diverged_is_not_chosen_and_hides_no_other(
 ):
     losses = [value if loss is None else loss for loss in losses]
     assert epochs_chosen(losses, bad_rows) == epochs
+
+
+@pytest.mark.parametrize("n", [30, 33, 334])
+@pytest.mark.parametrize("noise", ["per_feature", 0.5])
+def test_a_stack_is_judged_as_its_members_are(n, noise):
+    recipe = make_recipe(data(n), likelihood=Gaussian(noise))
+    splits = KFold(5, shuffle=True, random_state=0).split(recipe.rows)
+    folds = [Fold(recipe, *split, -(-n // 5)) for split in splits]
+    alone = check_folds(folds)
+    together = check_folds(folds, Stack([fold.module for fold in folds]))
+    torch.testing.assert_close(together.terms, alone.terms)
+    assert together.terms.shape == (n, 3)
+    if noise == "per_feature":
+        torch.testing.assert_close(together.noise, alone.noise)
+
+
+def test_the_noise_is_not_below_that_of_the_rows_trained_on():
+    # Collapsed at the start: the folds leave it, the training on all rows may not.
+    X = PCA(10).fit_transform(load_digits().data[::2])
+    recipe = make_recipe(X, epochs=100)
+    module = fit_cross_validated(recipe, 5).module
+    z = module.encoder(recipe.rows).mean
+    residuals = (recipe.rows - module.decoder(z).mean).square().mean(0)
+    noise = torch.as_tensor(module.decoder.head.noise_variance())
+    # The residuals of drawn codes are larger still.
+    assert (noise >= 0.99 * residuals).all()
+
+
+def test_what_has_no_finite_loss_even_at_the_start_is_refused():
+    def lost(module, x, eps, n_samples, beta):
+        bound = elbo(module, x, eps)
+        return bound._replace(value=bound.value * np.nan)
+
+    recipe = make_recipe(data(30), objective=lost, likelihood=Gaussian(0.5))
+    with pytest.raises(ValueError, match="learning_rate_init"):
+        fit_cross_validated(recipe, 5)
