@@ -48,7 +48,8 @@ TABLES = {
     "InterpolationDisplay": lambda cls, model, X, **kw: cls.from_estimator(model, X[:2], **kw),
 }
 # The film is a callback, and has tests of its own.
-each_display = pytest.mark.parametrize("name", [n for n in display.__all__ if "Display" in n])
+DISPLAYS = [name for name in display.__all__ if name.endswith("Display")]
+each_display = pytest.mark.parametrize("name", DISPLAYS)
 each_table = pytest.mark.parametrize("name", TABLES)
 
 
@@ -242,7 +243,7 @@ def test_other_densities_are_drawn_from(digits):
 
 # -- refusals ----------------------------------------------------------------------------
 
-LACKING = dict.fromkeys(display.__all__, (LinearRegression(), "method transform")) | {
+LACKING = dict.fromkeys(DISPLAYS, (LinearRegression(), "method transform")) | {
     "SampleDisplay": (PCA(2), "method sample"),
     "TrainingDisplay": (PCA(2), "attribute history_"),
 }
@@ -275,7 +276,7 @@ def test_an_estimator_that_is_not_fitted_is_refused(name, rows, quick):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in display.__all__ if "Grid" in name or name in TABLES]
+    "name", [name for name in DISPLAYS if "Grid" in name or name in TABLES]
 )
 @pytest.mark.parametrize(
     ("image_shape", "message"),
