@@ -7,7 +7,15 @@ import numpy as np
 import torch
 from sklearn.model_selection import KFold
 
-from skvae.recipe import Outcome, diverged, held_out_draws, held_out_terms, record, run_epochs
+from skvae.recipe import (
+    Outcome,
+    diverged,
+    held_out_draws,
+    held_out_terms,
+    record,
+    run_epochs,
+    squared_residuals,
+)
 from skvae.stack import Stack
 from skvae.training import few_threads, train
 
@@ -46,19 +54,9 @@ def fit_cross_validated(recipe, n_splits):
     last = outcome.history["loss"][-1] if kept else checks[0].loss
     if not np.isfinite(last):
         raise diverged(last)
-    if checks[kept].noise is not None:
-        # The training on all rows may lag behind those of the folds.
-        outcome.noise = torch.maximum(checks[kept].noise, _own_residuals(recipe, outcome))
-        outcome.set_noise()
+    outcome.noise = checks[kept].noise
+    outcome.set_noise(recipe)
     return outcome
-
-
-@torch.no_grad()
-def _own_residuals(recipe, outcome):
-    """Return the mean squared residual of each feature on the rows trained on, in float64."""
-    module = outcome.module.eval()
-    eps = held_out_draws(recipe, len(recipe.rows), module.latent_dim)
-    return squared_residuals(module, recipe.rows, eps).mean(0).double().cpu()
 
 
 def _cross_validate(recipe, n_splits):
@@ -216,10 +214,3 @@ def _on_each(function, folds, stack):
             last = function(fold.module, fold.held_out[n_rows:], fold.eps[:, n_rows:])
             parts[k] = torch.cat([parts[k], last])
     return parts
-
-
-def squared_residuals(module, rows, eps):
-    """Return the squared residuals that a noise is set from, (n, n_features)."""
-    with few_threads(rows.numel()):
-        z = module.encoder.head.reparameterize(module.encode(rows), eps)
-        return module.decoder.head.moments(module.decoder(z), rows).mean(0)

@@ -128,10 +128,19 @@ class Outcome:
     stopped_early: bool = False
     noise: torch.Tensor | None = None
 
-    def set_noise(self):
-        """Give the module the noise that held-out rows show, where they do."""
-        if self.noise is not None:
-            self.module.decoder.head.set_noise(self.noise.float())
+    @torch.no_grad()
+    def set_noise(self, recipe):
+        """Give the module the noise that held-out rows show, where they do.
+
+        That of the rows it was trained on bounds it: this training may lag behind those
+        that left rows out.
+        """
+        if self.noise is None:
+            return
+        module, rows = self.module.eval(), recipe.rows
+        eps = held_out_draws(recipe, len(rows), module.latent_dim)
+        own = squared_residuals(module, rows, eps).mean(0).double().cpu()
+        module.decoder.head.set_noise(torch.maximum(self.noise, own).float())
 
     @property
     def converged(self):
@@ -225,3 +234,10 @@ def held_out_terms(recipe, module, rows, eps):
 def mean_terms(recipe, module, rows, eps):
     """Return the mean terms of the objective on held-out rows, a list of floats."""
     return held_out_terms(recipe, module, rows, eps).mean(0).tolist()
+
+
+def squared_residuals(module, rows, eps):
+    """Return the squared residuals that a noise is set from, (n, n_features)."""
+    with few_threads(rows.numel()):
+        z = module.encoder.head.reparameterize(module.encode(rows), eps)
+        return module.decoder.head.moments(module.decoder(z), rows).mean(0)

@@ -155,7 +155,7 @@ class TrainableMixin:
         def snapshot(outcome):
             twin = copy.copy(self)
             outcome = replace(outcome, module=copy.deepcopy(outcome.module))
-            outcome.set_noise()
+            outcome.set_noise(recipe)
             twin._store(recipe, likelihood, units, outcome, extend=continues)
             return vars(twin)
 
