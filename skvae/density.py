@@ -43,7 +43,7 @@ class DensityMixin:
         autoencoders, eq. (8).
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
+        if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         X = self._validate(X, reset=False)
         # Fewer samples per bound leave room for the mean of several bounds.
@@ -142,7 +142,7 @@ class DensityMixin:
             In the units of the data.
         """
         check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
+        if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
         rng = own_generator(random_state)
         codes = rng.standard_normal((n_samples, self._n_features_out))

@@ -154,6 +154,8 @@ class Fitted:
     """
 
     def __init__(self, module):
+        # What the user has frozen stays so when training continues.
+        self._frozen = [n for n, p in module.named_parameters() if not p.requires_grad]
         self.module = module.eval().requires_grad_(False)
         self._float64 = None
 
@@ -167,10 +169,13 @@ class Fitted:
 
     def trainable_copy(self):
         """Return an independent float32 copy that can be trained further."""
-        return copy.deepcopy(self.module).train().requires_grad_(True)
+        module = copy.deepcopy(self.module).train().requires_grad_(True)
+        for name in self._frozen:
+            module.get_parameter(name).requires_grad_(False)
+        return module
 
     def __getstate__(self):
         # Tensors of a device would not load where that device is missing.
         on_cpu = all(p.device.type == "cpu" for p in self.module.parameters())
         module = self.module if on_cpu else copy.deepcopy(self.module).cpu()
-        return {"module": module, "_float64": None}
+        return {"module": module, "_frozen": self._frozen, "_float64": None}

@@ -81,13 +81,14 @@ class TrainableMixin:
         """Return what a training needs; everything that can be refused is refused here."""
         device = resolve_device(self.device)
         components = self._components()
+        image_shape = self._image_shape(X.shape[1])
         architecture = {"latent_dim": int(self.latent_dim), **components}
+        architecture["image_shape"] = image_shape
         if continues:
             self._refuse_changes(architecture)
         self._architecture = {name: repr(value) for name, value in architecture.items()}
         likelihood = self._likelihood if continues else components["likelihood"]
         X = likelihood.check_support(X, getattr(self, "feature_names_in_", None))
-        image_shape = self._image_shape(X.shape[1])
         units = self._units if continues else likelihood.units(X)
         if growing and not continues:
             units = units.provisional()
@@ -105,7 +106,7 @@ class TrainableMixin:
             epochs_before=self.n_iter_ if continues else 0,
             **self._objective(continues or growing),
         )
-        if 0 < recipe.plan.epochs <= recipe.kl_warmup:
+        if 0 < recipe.plan.epochs <= recipe.kl_warmup and recipe.beta > 0:
             warnings.warn(
                 f"kl_warmup={recipe.kl_warmup} lasts as long as the training or longer "
                 f"(max_iter gives {recipe.plan.epochs} epochs): the KL term does not reach its "

@@ -228,7 +228,7 @@ default="diagonal"
     def _objective(self, continues):
         return {
             "objective": OBJECTIVES[self.objective],
-            "n_samples": self.n_samples,
+            "n_samples": int(self.n_samples),
             "beta": self.beta,
             # What is continued is past its warm-up.
             "kl_warmup": 0 if continues else self.kl_warmup,

@@ -247,3 +247,29 @@ def test_a_body_takes_several_draws_of_each_row():
     z = torch.randn(3, 5, LATENT_DIM, generator=plug.generator)
     expected = torch.stack([body(draw) for draw in z])
     torch.testing.assert_close(body(z), expected)
+
+
+@pytest.mark.parametrize("n_rows", [65, 64])
+def test_a_last_batch_of_one_row_does_not_break_batch_normalisation(n_rows, iris):
+    encoder = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    model = VAETransformer(
+        network=ModuleNetwork(encoder, nn.Linear(2, 4)),
+        early_stopping=False,
+        batch_size=64,
+        max_iter=3,
+        random_state=0,
+    ).fit(iris[:n_rows])
+    model.partial_fit(iris[:1])
+    assert np.isfinite(model.score(iris))
+
+
+def test_what_the_user_has_frozen_stays_so(iris):
+    encoder = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+    encoder[0].requires_grad_(False)
+    model = VAETransformer(
+        network=ModuleNetwork(encoder, nn.Linear(2, 4)), early_stopping=False, max_iter=3
+    ).fit(iris)
+    model.partial_fit(iris)
+    trained = model._fitted.module.encoder.body.module
+    assert torch.equal(trained[0].weight, encoder[0].weight)
+    assert not torch.equal(trained[2].weight, encoder[2].weight)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import poisson
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
@@ -208,3 +210,28 @@ def test_training_improves_on_the_start(model, digits, rows):
     start = VAETransformer(max_iter=0).fit(digits[:1000])
     assert model.score(rows) > start.score(rows) + 1
     assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial"])
+def test_counts_are_likelier_than_under_independent_features(likelihood, digits):
+    train, test = digits[:600], digits[600:900]
+    model = VAETransformer(
+        likelihood=likelihood, early_stopping=True, max_iter=60, random_state=0
+    )
+    rate = train.mean(axis=0) + 0.5 / len(train)
+    independent = poisson(rate).logpmf(test).sum(axis=1).mean()
+    # The start is close to that, and not lost by its random weights.
+    assert clone(model).set_params(max_iter=0).fit(train).score(test) > 2 * independent
+    assert model.fit(train).score(test) > independent
+
+
+def test_another_image_shape_is_another_model(quick, digits):
+    model = quick(network="conv", image_shape=(8, 8), warm_start=True).fit(digits[:100])
+    with pytest.raises(ValueError, match="image_shape"):
+        model.set_params(image_shape=(4, 16)).fit(digits[:100])
+
+
+def test_validation_rows_outside_the_support_are_called_so(quick):
+    X = np.random.RandomState(0).poisson(3.0, (50, 4)).astype(float)
+    with pytest.raises(ValueError, match="of X_val ranges"):
+        quick(likelihood="poisson").fit(X, X_val=X - 3)

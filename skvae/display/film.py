@@ -153,6 +153,14 @@ class LatentGridFilm:
         folder = Path(self.path).parent
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder} to write {self.path} to.")
+        if Path(self.path).is_dir():
+            raise IsADirectoryError(f"{self.path} is a folder: give the path of a file.")
+        known = [value for value in (self.vmin, self.vmax) if value is not None]
+        if not np.isfinite(known).all() or sorted(set(known)) != known:
+            raise ValueError(
+                f"vmin={self.vmin!r} and vmax={self.vmax!r} of LatentGridFilm must be finite "
+                "numbers, the first below the second."
+            )
 
     def _dimensions(self, estimator):
         latent_dim = estimator.latent_dim

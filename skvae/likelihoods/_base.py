@@ -37,7 +37,7 @@ class Likelihood(Component):
         """Return the closed-form linear-Gaussian model of the rows, or None."""
         return None
 
-    def check_support(self, X, feature_names=None):
+    def check_support(self, X, feature_names=None, argument="X"):
         """Return training data inside the support, or raise ValueError.
 
         The message names the column that is furthest outside and its range. Rounding is
@@ -51,8 +51,8 @@ class Likelihood(Component):
             name = f"feature {worst}" if feature_names is None else repr(feature_names[worst])
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs values in [{low:g}, {high:g}], "
-                f"but {name} of X ranges from {lowest[worst]:.6g} to {highest[worst]:.6g}. "
-                f"{self.remedy}"
+                f"but {name} of {argument} ranges from {lowest[worst]:.6g} to "
+                f"{highest[worst]:.6g}. {self.remedy}"
             )
         return np.clip(X, low, high) if excess[worst] > 0 else X
 

@@ -39,23 +39,24 @@ class Categorical(Likelihood):
         frequencies = (rows.double().sum(0) + 0.5) / (len(rows) + 1)
         return CategoricalHead(frequencies.log().float().cpu(), self._blocks(rows.shape[1]))
 
-    def check_support(self, X, feature_names=None):
+    def check_support(self, X, feature_names=None, argument="X"):
         """Return one-hot rows, or raise ValueError for others."""
-        X = super().check_support(X, feature_names)
+        X = super().check_support(X, feature_names, argument)
         start = 0
         for size in self._blocks(X.shape[1]):
             block = X[:, start : start + size]
             if not (((block == 0) | (block == 1)).all() and (block.sum(axis=1) == 1).all()):
                 raise ValueError(
                     f"The Categorical likelihood needs exactly one 1 and else 0 in columns "
-                    f"{start} to {start + size - 1} of each row of X. {self.remedy}"
+                    f"{start} to {start + size - 1} of each row of {argument}. "
+                    f"{self.remedy} Several features need Categorical(sizes=(...))."
                 )
             start += size
         return X
 
     def clip(self, X, name="X"):
         """Refuse what is not one-hot: it has no nearest meaning."""
-        return self.check_support(X)
+        return self.check_support(X, argument=name)
 
     def _blocks(self, n_features):
         sizes = (n_features,) if self.sizes is None else tuple(self.sizes)

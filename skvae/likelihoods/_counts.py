@@ -13,6 +13,8 @@ from skvae.likelihoods._base import Likelihood, LikelihoodHead
 _LOG_RATE_RANGE = (-30.0, 30.0)
 # What the largest rate can still tell.
 _LARGEST_COUNT = 1e13
+# A log-rate off by a few is a rate off by hundreds: start close to the data's own.
+_START_GAIN = 0.01
 
 
 class Log1p(nn.Module):
@@ -33,31 +35,31 @@ class Counts(Likelihood):
         """Show the encoder logarithms."""
         return Log1p()
 
-    def check_support(self, X, feature_names=None):
+    def check_support(self, X, feature_names=None, argument="X"):
         """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
-        X = super().check_support(X, feature_names)
+        X = super().check_support(X, feature_names, argument)
         highest = X.max(axis=0)
         worst = int(np.argmax(highest))
         if highest[worst] > _LARGEST_COUNT:
             name = _called(worst, feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood takes counts up to "
-                f"{_LARGEST_COUNT:.0e}, but {name} of X has {highest[worst]:.6g}. "
+                f"{_LARGEST_COUNT:.0e}, but {name} of {argument} has {highest[worst]:.6g}. "
                 "Use likelihood='gaussian'."
             )
         broken = (np.rint(X) != X).any(axis=0)
         if broken.any():
             name = _called(int(np.argmax(broken)), feature_names)
             raise ValueError(
-                f"The {type(self).__name__} likelihood needs whole numbers, but {name} of X "
-                "has others. Pass counts as they are, without scaling, or use "
+                f"The {type(self).__name__} likelihood needs whole numbers, but {name} of "
+                f"{argument} has others. Pass counts as they are, without scaling, or use "
                 "likelihood='gaussian'."
             )
         return X
 
     def clip(self, X, name="X"):
         """Refuse what is no count: unlike a rounding, it has no nearest meaning."""
-        return self.check_support(X)
+        return self.check_support(X, argument=name)
 
 
 class Poisson(Counts):
@@ -77,6 +79,8 @@ class Poisson(Counts):
 
 class PoissonHead(LikelihoodHead):
     """Raw output is the log-rate of each feature."""
+
+    start_gain = _START_GAIN
 
     def __init__(self, start_bias):
         super().__init__()
@@ -128,6 +132,8 @@ class _NegativeBinomial(TorchNegativeBinomial):
 
 class NegativeBinomialHead(LikelihoodHead):
     """Raw output is the log-mean of each feature; the dispersions are the head's own."""
+
+    start_gain = _START_GAIN
 
     def __init__(self, start_bias, log_dispersion):
         super().__init__()

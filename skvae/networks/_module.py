@@ -4,6 +4,7 @@ import copy
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from skvae.networks._base import Body, Network
 
@@ -28,6 +29,7 @@ class ModuleNetwork(Network):
     Examples
     --------
     >>> from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
     >>> from skvae import VAETransformer
     >>> from skvae.networks import ModuleNetwork
     >>> def net(n_in, n_out):
@@ -68,12 +70,22 @@ class ModuleBody(Body):
             self.module = _made(part, plug)
         if not isinstance(self.module, nn.Module):
             raise TypeError(f"ModuleNetwork's {name} gave {self.module!r}, not a Module.")
-        self.module.float().requires_grad_(True)
+        self.module.float()
         self._try(plug, name, wanted_by)
 
     def run(self, x):
         """Map rows (n, n_in) to (n, n_out)."""
-        return self.module(x)
+        if not self.training or len(x) > 1:
+            return self.module(x)
+        # One row has no variance: it is normalised as in inference.
+        norms = [m for m in self.module.modules() if isinstance(m, _BatchNorm) and m.training]
+        for norm in norms:
+            norm.eval()
+        try:
+            return self.module(x)
+        finally:
+            for norm in norms:
+                norm.train()
 
     @torch.no_grad()
     def _try(self, plug, name, wanted_by):
