@@ -159,13 +159,21 @@ def test_the_history_has_no_kl_in_any_mode(mode, noise, autoencoder, iris):
     assert np.isfinite(model.score(iris))
 
 
-@pytest.mark.parametrize("noise", [*NOISES.values(), {"noise": 3}], ids=[*NOISES, "strong"])
+@each_noise
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_likelihood_is_trained(likelihood, noise, autoencoder):
     # An encoded category is in the support of each of them too.
     X = np.eye(6)[np.random.RandomState(0).randint(6, size=80)]
     model = autoencoder(likelihood=likelihood, init="random", max_iter=10, **noise).fit(X)
     assert model.loss_curve_[-1] < model.loss_curve_[0]
+    assert np.isfinite(model.score_samples(X)).all()
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_noise_that_drowns_the_rows_leaves_a_finite_model(likelihood, autoencoder):
+    X = np.eye(6)[np.random.RandomState(0).randint(6, size=80)]
+    model = autoencoder(likelihood=likelihood, noise=3, init="random").fit(X)
+    assert np.isfinite(model.loss_curve_).all()
     assert np.isfinite(model.score_samples(X)).all()
 
 
