@@ -10,9 +10,9 @@ continuous Bernoulli and the Gaussian are densities of grey values.
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from skvae.display import SampleDisplay
 
 from skvae import VAETransformer
+from skvae.display import SampleDisplay
 from skvae.likelihoods import Gaussian
 
 X_train, X_test = train_test_split(load_digits().data / 16, random_state=0)

@@ -9,9 +9,9 @@ A small one of 24,641 parameters, and, with ``--dcgan``, the DCGAN-like one of f
 import sys
 
 from sklearn.datasets import fetch_openml
-from skvae.display import LatentGridDisplay, SampleDisplay
 
 from skvae import VAETransformer
+from skvae.display import LatentGridDisplay, SampleDisplay
 from skvae.networks import ConvNet
 
 X = fetch_openml("mnist_784", version=1, as_frame=False).data

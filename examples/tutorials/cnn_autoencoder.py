@@ -8,10 +8,10 @@ modules.
 
 import numpy as np
 from sklearn.datasets import fetch_openml
-from skvae.display import ReconstructionDisplay
 from torch import nn
 
 from skvae import AutoencoderTransformer
+from skvae.display import ReconstructionDisplay
 from skvae.networks import ConvNet, ModuleNetwork
 
 X = fetch_openml("Fashion-MNIST", version=1, as_frame=False).data

@@ -8,9 +8,9 @@ with 4000 of CIFAR-10's images is expected in scikit-learn's data folder.
 
 import numpy as np
 from sklearn.datasets import get_data_home
-from skvae.display import ReconstructionDisplay, SampleDisplay
 
 from skvae import VAETransformer
+from skvae.display import ReconstructionDisplay, SampleDisplay
 from skvae.likelihoods import Gaussian
 from skvae.networks import ConvNet
 

@@ -9,9 +9,9 @@ the latent plane stands for.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import fetch_openml
-from skvae.display import LatentGridDisplay, LatentSpaceDisplay
 
 from skvae import VAETransformer
+from skvae.display import LatentGridDisplay, LatentSpaceDisplay
 from skvae.networks import ConvNet
 
 X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)

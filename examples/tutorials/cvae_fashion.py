@@ -6,9 +6,9 @@ Pixels are rounded to zeros and ones, and the ELBO is estimated wholly by draws.
 """
 
 from sklearn.datasets import fetch_openml
-from skvae.display import LatentGridDisplay
 
 from skvae import VAETransformer
+from skvae.display import LatentGridDisplay
 from skvae.networks import ConvNet
 
 X = fetch_openml("Fashion-MNIST", version=1, as_frame=False).data

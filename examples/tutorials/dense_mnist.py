@@ -6,9 +6,9 @@ One hidden layer of 512 units on either side of two latent dimensions.
 """
 
 from sklearn.datasets import fetch_openml
-from skvae.display import LatentGridDisplay
 
 from skvae import VAETransformer
+from skvae.display import LatentGridDisplay
 from skvae.networks import MLP
 
 X = fetch_openml("mnist_784", version=1, as_frame=False).data

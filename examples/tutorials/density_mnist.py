@@ -8,9 +8,9 @@ of the test set, beside that of the training objective.
 
 import numpy as np
 from sklearn.datasets import fetch_openml
-from skvae.display import SampleDisplay
 
 from skvae import VAETransformer
+from skvae.display import SampleDisplay
 from skvae.networks import MLP
 
 X = fetch_openml("mnist_784", version=1, as_frame=False).data / 255

@@ -9,9 +9,9 @@ expected in scikit-learn's data folder.
 
 import numpy as np
 from sklearn.datasets import get_data_home
-from skvae.display import LatentGridDisplay
 
 from skvae import VAETransformer
+from skvae.display import LatentGridDisplay
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
