@@ -29,7 +29,6 @@ class ModuleNetwork(Network):
     Examples
     --------
     >>> from torch import nn
-    from torch.nn.modules.batchnorm import _BatchNorm
     >>> from skvae import VAETransformer
     >>> from skvae.networks import ModuleNetwork
     >>> def net(n_in, n_out):
