@@ -4,6 +4,7 @@ Each function trains one epoch on random rows and returns the seconds that took.
 to be compiled or warmed up is warmed up first, and not timed.
 """
 
+import tempfile
 import time
 import warnings
 
@@ -159,7 +160,7 @@ def pythae(kind, X, batch_size):
     config = VAEConfig(input_dim=(784,), latent_dim=LATENT, reconstruction_loss="bce")
     model = VAE(config, encoder=Encoder(), decoder=Decoder())
     training = BaseTrainerConfig(
-        output_dir="/tmp/pythae",
+        output_dir=tempfile.mkdtemp(),
         num_epochs=1,
         per_device_train_batch_size=batch_size,
         learning_rate=1e-3,
