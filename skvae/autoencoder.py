@@ -45,7 +45,7 @@ class AutoencoderTransformer(LatentTransformer):
     image_shape : tuple of int, default=None
         (H, W) or (H, W, C) when a row is a flattened image, channels last.
     batch_size, max_iter, learning_rate_init, weight_decay, early_stopping, \
-validation_fraction, n_iter_no_change, tol, warm_start, device, random_state, verbose
+validation_fraction, n_iter_no_change, tol, warm_start, device, precision, random_state, verbose
         As in :class:`VAETransformer`.
 
     Attributes
@@ -98,6 +98,7 @@ best_validation_score_, noise_variance_, device_
         tol=1e-4,
         warm_start=False,
         device="auto",
+        precision="float32",
         random_state=None,
         verbose=False,
     ):
@@ -118,6 +119,7 @@ best_validation_score_, noise_variance_, device_
         self.tol = tol
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
 

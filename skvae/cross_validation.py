@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.model_selection import KFold
 
+from skvae.machine import few_threads
 from skvae.recipe import (
     Outcome,
     diverged,
@@ -17,7 +18,7 @@ from skvae.recipe import (
     squared_residuals,
 )
 from skvae.stack import Stack
-from skvae.training import few_threads, train
+from skvae.training import train
 
 # How far the features' noises may be drawn to their common mean: wholly with so few rows
 # that they tell nothing of each, and with more of them in proportion less.

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skvae.training import few_threads
+from skvae.machine import few_threads
 
 # Elements of the widest layer that one block may hold.
 BLOCK_ELEMENTS = 2**22

@@ -19,7 +19,14 @@ class Conditional(nn.Module):
         Maps raw parameters to a ``torch.distributions`` object over whole rows.
     lens : Module or None
         Maps rows to what the body sees of them.
+
+    Attributes
+    ----------
+    training_dtype : torch.dtype or None
+        Dtype of the body's products in training; the head always sees float32.
     """
+
+    training_dtype = None
 
     def __init__(self, body, head, lens=None):
         super().__init__()
@@ -29,7 +36,12 @@ class Conditional(nn.Module):
 
     def forward(self, x):
         """Return the distribution given `x`."""
-        return self.head(self.body(x if self.lens is None else self.lens(x)))
+        seen = x if self.lens is None else self.lens(x)
+        if self.training_dtype is None or not self.training:
+            return self.head(self.body(seen))
+        with torch.autocast(x.device.type, self.training_dtype):
+            raw = self.body(seen)
+        return self.head(raw.float())
 
 
 class VAE(nn.Module):
@@ -52,6 +64,10 @@ class VAE(nn.Module):
     def stackable(self):
         """Whether several are trained faster as a :class:`skvae.stack.Stack`."""
         return self.encoder.body.stackable and self.decoder.body.stackable
+
+    def train_in(self, dtype):
+        """Set the dtype of the bodies' products in training, None for that of the rows."""
+        self.encoder.training_dtype = self.decoder.training_dtype = dtype
 
     def encode(self, x):
         """Return q(z|x) as the objective sees it."""
@@ -128,7 +144,11 @@ def start_affine(vae, solution):
 
 @torch.no_grad()
 def widest_layer(module, n_features):
-    """Return the elements per row of the largest intermediate result."""
+    """Return the elements per row of the largest intermediate result.
+
+    The module is left in inference mode.
+    """
+    module.eval()
     sizes = [n_features]
 
     def note(_, inputs, output):

@@ -36,10 +36,15 @@ class Bound(NamedTuple):
 def elbo(model, x, eps, n_samples=1, beta=1.0):
     """Evidence lower bound with the KL in closed form (Kingma & Welling 2014, eq. 7)."""
     q = model.encode(x)
-    z = model.encoder.head.reparameterize(q, eps)
-    reconstruction = model.decoder(z).log_prob(x).mean(0)
+    if len(eps) == 1:
+        # A draw needs no axis of its own: in a small step that is felt.
+        z = model.encoder.head.reparameterize(q, eps[0])
+        reconstruction = model.decoder(z).log_prob(x)
+    else:
+        z = model.encoder.head.reparameterize(q, eps)
+        reconstruction = model.decoder(z).log_prob(x).mean(0)
     kl = kl_divergence(q, model.prior(q))
-    return Bound(reconstruction - beta * kl, reconstruction, kl)
+    return Bound(torch.sub(reconstruction, kl, alpha=beta), reconstruction, kl)
 
 
 def monte_carlo(model, x, eps, n_samples=1, beta=1.0):

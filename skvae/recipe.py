@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from skvae.machine import few_threads
+from skvae.model import widest_layer
 from skvae.tasks import Tasks
-from skvae.training import Plan, few_threads, train
+from skvae.training import Plan, train
 
 # Draws per held-out row: many for few rows, whose mean would be noisy.
 _HELD_OUT_DRAWS = 1000
@@ -32,6 +34,8 @@ class Recipe:
         Weight of the KL term.
     kl_warmup : int
         Epochs in which that weight rises from 0.
+    body_dtype : torch.dtype, default=None
+        Of the networks' products in training; None is float32.
     plan : Plan
     rows : Tensor of shape (n, n_features)
         In model units.
@@ -54,6 +58,7 @@ class Recipe:
     epochs_before: int = 0
     beta: float = 1.0
     kl_warmup: int = 0
+    body_dtype: torch.dtype | None = None
     report: Callable = lambda history: None
     tasks: Tasks = field(default_factory=Tasks)
 
@@ -73,12 +78,14 @@ class Recipe:
 
     def loss_terms(self, module, stream):
         """Return the training loss as :func:`skvae.training.train` expects it."""
+        module.train_in(self.body_dtype)
         return self._terms(
             lambda *args: self._mean_terms(module, *args), module.latent_dim, stream
         )
 
     def stacked_loss_terms(self, stack, stream):
         """Return the same for a :class:`skvae.stack.Stack`: the sums over its members."""
+        stack.members[0].train_in(self.body_dtype)
 
         def terms(x, eps, beta):
             return stack.map(lambda *args: self._mean_terms(*args, beta), x, eps).sum(0)
@@ -100,8 +107,9 @@ class Recipe:
     def _mean_terms(self, module, x, eps, beta):
         """Return loss, reconstruction and KL of one batch, (3,)."""
         bound = self.objective(module, x, eps, self.n_samples, beta)
-        means = [part.mean() for part in bound]
-        return torch.stack([-means[0], means[1], means[2]])
+        # What is only reported is detached: it would be differentiated, to zero.
+        reported = [part.detach().mean() for part in bound[1:]]
+        return torch.stack([-bound.value.mean(), *reported])
 
 
 @dataclass
@@ -198,6 +206,7 @@ def run_epochs(recipe, outcome, indices=None, optimizer=None):
         recipe.rows,
         recipe.plan,
         recipe.generator(3),
+        width=widest_layer(outcome.module, recipe.rows.shape[1]),
         indices=indices,
         optimizer=optimizer,
         on_step=recipe.tasks.on_step,

@@ -14,10 +14,11 @@ from sklearn.exceptions import ConvergenceWarning
 from skvae.components import resolve
 from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode, resolved_mode
 from skvae.inference import own_generator
+from skvae.machine import body_dtype, resolve_device
 from skvae.model import Fitted, widest_layer
 from skvae.recipe import Recipe, join_histories
 from skvae.tasks import CallbackTasks
-from skvae.training import Plan, make_optimizer, on_cpu, resolve_device
+from skvae.training import Plan, make_optimizer, on_cpu
 
 
 class TrainableMixin:
@@ -104,6 +105,7 @@ class TrainableMixin:
             rows=_on_device(X, units, device),
             seed=int(own_generator(self.random_state).randint(2**31 - 1)),
             epochs_before=self.n_iter_ if continues else 0,
+            body_dtype=body_dtype(self.precision, device),
             **self._objective(continues or growing),
         )
         if 0 < recipe.plan.epochs <= recipe.kl_warmup and recipe.beta > 0:

@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import OneCycleLR
 
+from skvae.machine import few_threads, keep_freed_blocks
+
 # Below this number of rows a tenth of them is too noisy a judge of the training.
 FEW_ROWS = 1000
-
-# From here on a second thread makes a step faster.
-_SHARED_ELEMENTS = 2**15
-_SHARED_PRODUCTS = 2**24
 
 
 @dataclass(frozen=True)
@@ -52,51 +50,6 @@ class Plan:
         return cls(int(epochs), int(size), learning_rate, weight_decay)
 
 
-def resolve_device(device):
-    """Return the torch device for a name; refuse one that is not there."""
-    name = str(device)
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    numbered = number.isascii() and number.isdigit()
-    if kind not in ("cpu", "cuda") or (":" in name and not numbered):
-        raise ValueError(
-            f"Unknown device {name!r}. Use 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
-        )
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={name!r} was asked for, but torch finds "
-            f"{torch.cuda.device_count()} CUDA devices. Use device='auto' or 'cpu', or "
-            "install a CUDA build of torch."
-        )
-    return torch.device(name)
-
-
-@contextmanager
-def few_threads(n_elements, n_products=0):
-    """Work on one thread while the work is too small to share.
-
-    torch wakes all its threads for products of a few rows: that gains nothing on an
-    idle machine, and on a busy one each waits for the others at every operation.
-
-    Parameters
-    ----------
-    n_elements : int
-        Elements of a batch.
-    n_products : int, default=0
-        Parameters times rows of a batch.
-    """
-    before = torch.get_num_threads()
-    if before == 1 or n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @contextmanager
 def trainable_mode():
     """Record gradients, whatever mode the caller is in."""
@@ -120,7 +73,16 @@ def make_optimizer(module, plan):
 
 
 def train(
-    module, loss_terms, rows, plan, generator, *, indices=None, optimizer=None, on_step=None
+    module,
+    loss_terms,
+    rows,
+    plan,
+    generator,
+    *,
+    width=0,
+    indices=None,
+    optimizer=None,
+    on_step=None,
 ):
     """Train a module in place, an epoch at each step of the iteration.
 
@@ -135,6 +97,8 @@ def train(
     plan : Plan
     generator : torch.Generator
         On the CPU; gives the order of the rows.
+    width : int, default=0
+        Elements per row of the module's widest layer.
     indices : Tensor of shape (n,) or (n_members, n), default=None
         The rows to train on, all by default; for a stack, those of each member.
     optimizer : Optimizer, default=None
@@ -148,6 +112,8 @@ def train(
     list of float
         The epoch's mean terms. Ending the iteration ends the training.
     """
+    if rows.device.type == "cpu":
+        keep_freed_blocks()
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
     n_rows, size = indices.shape[-1], plan.batch_size
@@ -163,15 +129,18 @@ def train(
             pct_start=max(0.2, 1.5 / n_steps),
             cycle_momentum=False,
         )
+    # zero_grad does this too, and spends a twentieth of a small step on its bookkeeping.
+    parameters = list(module.parameters())
     for epoch in range(plan.epochs):
         module.train()
         order = indices[..., torch.randperm(n_rows, generator=generator)].to(rows.device)
         batches = order.split(size, dim=-1)
         totals = None
-        with few_threads(size * rows.shape[1], n_products):
+        with few_threads(size * max(width, rows.shape[1]), n_products):
             for done, batch in enumerate(batches, start=1):
                 terms = loss_terms(rows[batch], epoch)
-                optimizer.zero_grad()
+                for parameter in parameters:
+                    parameter.grad = None
                 terms[0].backward()
                 optimizer.step()
                 if scheduler is not None:

@@ -88,6 +88,10 @@ default="diagonal"
         rows that the model has seen, and all epochs are done instead.
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:<number>"; "auto" is CUDA where there is one.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of the networks' products in training. "bfloat16" is faster and rougher where the
+        device has the instructions, else an error; weights, likelihoods and the fitted
+        model stay in float32.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, order of rows and draws. The same integer gives the same
         bits on the same machine. Global generators are not touched.
@@ -197,6 +201,7 @@ default="diagonal"
         tol=1e-4,
         warm_start=False,
         device="auto",
+        precision="float32",
         random_state=None,
         verbose=False,
     ):
@@ -220,6 +225,7 @@ default="diagonal"
         self.tol = tol
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
 

@@ -1,4 +1,4 @@
-"""Around the training loop: its optimiser, the best state, devices and threads."""
+"""Around the training loop: its optimiser and the best state."""
 
 import copy
 
@@ -10,10 +10,8 @@ from torch import nn
 from skvae.training import (
     BestState,
     Plan,
-    few_threads,
     make_optimizer,
     on_cpu,
-    resolve_device,
     train,
 )
 
@@ -140,52 +138,3 @@ def test_buffers_are_restored_too():
     module(torch.arange(5.0)[:, None])
     best.restore()
     assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
-
-
-# -- devices and threads --------------------------------------------------------------
-
-
-@pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), "auto"])
-def test_devices_that_are_there(device):
-    resolved = resolve_device(device)
-    assert resolved.type == (
-        "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
-    )
-
-
-@pytest.mark.parametrize(
-    "device", ["gpu", "", "cpu:", "cpu:x", "cuda:-1", "cuda:x", "cuda:\u00b2", "xla"]
-)
-def test_unknown_devices_are_refused_with_the_names_in_use(device):
-    with pytest.raises(ValueError, match=r"Unknown device .* Use 'auto', 'cpu', 'cuda'"):
-        resolve_device(device)
-
-
-def test_a_missing_cuda_device_says_how_many_there_are():
-    with pytest.raises(ValueError, match=f"torch finds {torch.cuda.device_count()} CUDA"):
-        resolve_device("cuda:99")
-
-
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(("n_elements", "threads"), [(10, 1), (2**22, 2)])
-def test_only_small_work_is_kept_on_one_thread(n_elements, threads):
-    with few_threads(n_elements):
-        assert torch.get_num_threads() == threads
-    assert torch.get_num_threads() == 2
-
-
-@pytest.mark.usefixtures("two_threads")
-def test_the_threads_come_back_after_an_error_and_between_epochs():
-    with pytest.raises(KeyError), few_threads(10):
-        raise KeyError
-    assert torch.get_num_threads() == 2
-    for _ in epochs_of(nn.Linear(1, 1)):
-        assert torch.get_num_threads() == 2

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from skvae.components import Component
+from skvae.networks._linear import Linear
 
 # Names as in MLPRegressor, and four that are usual in generative models.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -68,6 +69,8 @@ class Body(nn.Module):
 
     def forward(self, x):
         """Map rows; leading axes are kept."""
+        if x.ndim == 2:
+            return self.run(x)
         flat = self.run(x.reshape(-1, x.shape[-1]))
         return flat.reshape(*x.shape[:-1], flat.shape[-1])
 
@@ -91,9 +94,7 @@ def he_start(layer, generator):
 def he_linear(n_in, n_out, generator, bias=True):
     """Return a linear layer with He's start."""
     # skip_init: torch's own initialisation would draw from its global generator.
-    return he_start(
-        skip_init(nn.Linear, n_in, n_out, bias=bias, dtype=torch.float32), generator
-    )
+    return he_start(skip_init(Linear, n_in, n_out, bias=bias, dtype=torch.float32), generator)
 
 
 class _SkipsOneRow:

@@ -1,0 +1,93 @@
+"""What a machine has and how it is used best: devices, dtypes, threads, memory."""
+
+from contextlib import contextmanager
+
+import torch
+
+# From here on a second thread makes a step faster.
+_SHARED_ELEMENTS = 2**15
+_SHARED_PRODUCTS = 2**24
+
+# Bytes: glibc's DEFAULT_MMAP_THRESHOLD_MAX less its header and an alignment.
+_LARGEST_LEARNT = 2**25 - 2**14
+
+
+def resolve_device(device):
+    """Return the torch device for a name; refuse one that is not there."""
+    name = str(device)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    numbered = number.isascii() and number.isdigit()
+    if kind not in ("cpu", "cuda") or (":" in name and not numbered):
+        raise ValueError(
+            f"Unknown device {name!r}. Use 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
+        )
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={name!r} was asked for, but torch finds "
+            f"{torch.cuda.device_count()} CUDA devices. Use device='auto' or 'cpu', or "
+            "install a CUDA build of torch."
+        )
+    return torch.device(name)
+
+
+def body_dtype(precision, device):
+    """Return the dtype of the networks' products for a `precision`; None is float32.
+
+    Raises
+    ------
+    ValueError
+        If the device has no instructions for it: it would be slower, and less exact.
+    """
+    if precision == "float32":
+        return None
+    on_cuda = device.type == "cuda"
+    if not (torch.cuda.is_bf16_supported(False) if on_cuda else _cpu_has_bfloat16()):
+        raise ValueError(
+            f"precision='bfloat16' was asked for, but the device {device} has no bfloat16 "
+            "instructions (AVX-512 BF16, AMX, or CUDA from compute capability 8.0). Use "
+            "precision='float32'."
+        )
+    return torch.bfloat16
+
+
+def _cpu_has_bfloat16():
+    """Whether the processor multiplies bfloat16 itself; torch does not say publicly."""
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+
+
+@contextmanager
+def few_threads(n_elements, n_products=0):
+    """Work on one thread while the work is too small to share.
+
+    torch wakes all its threads for products of a few rows: that gains nothing on an
+    idle machine, and on a busy one each waits for the others at every operation.
+
+    Parameters
+    ----------
+    n_elements : int
+        Elements of a batch at its widest.
+    n_products : int, default=0
+        Parameters times rows of a batch.
+    """
+    before = torch.get_num_threads()
+    if before == 1 or n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def keep_freed_blocks():
+    """Let freed feature maps be used again instead of faulted in anew at each step.
+
+    glibc maps a block of its own for what is larger than any that it has seen freed: a
+    free block of the largest size that it learns from settles this. Nothing is written to
+    it, so it takes no memory.
+    """
+    torch.empty(_LARGEST_LEARNT, dtype=torch.uint8)

@@ -1,0 +1,141 @@
+"""Devices, dtypes, threads and memory."""
+
+import resource
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from skvae import AutoencoderTransformer, VAETransformer, machine
+from skvae.fitting import fit_all
+from skvae.machine import body_dtype, few_threads, keep_freed_blocks, resolve_device
+from skvae.networks import MLP, ConvNet
+from skvae.posteriors import POSTERIORS
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu"), "auto"])
+def test_devices_that_are_there(device):
+    resolved = resolve_device(device)
+    assert resolved.type == (
+        "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
+    )
+
+
+@pytest.mark.parametrize(
+    "device", ["gpu", "", "cpu:", "cpu:x", "cuda:-1", "cuda:x", "cuda:\u00b2", "xla"]
+)
+def test_unknown_devices_are_refused_with_the_names_in_use(device):
+    with pytest.raises(ValueError, match=r"Unknown device .* Use 'auto', 'cpu', 'cuda'"):
+        resolve_device(device)
+
+
+def test_a_missing_cuda_device_says_how_many_there_are():
+    with pytest.raises(ValueError, match=f"torch finds {torch.cuda.device_count()} CUDA"):
+        resolve_device("cuda:99")
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("n_elements", "threads"), [(10, 1), (2**22, 2)])
+def test_only_small_work_is_kept_on_one_thread(n_elements, threads):
+    with few_threads(n_elements):
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_threads_come_back_after_an_error():
+    with pytest.raises(KeyError), few_threads(10):
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_threads_come_back_between_epochs(quick, iris):
+    seen = []
+
+    class Watch:
+        def __call__(self, history):
+            seen.append(torch.get_num_threads())
+
+    recipe = quick()._prepare(iris, continues=False)[0]
+    fit_all(replace(recipe, report=Watch()))
+    assert seen == [2] * recipe.plan.epochs
+
+
+# -- bfloat16 -------------------------------------------------------------------------
+
+
+def test_float32_needs_no_other_dtype():
+    assert body_dtype("float32", torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("estimator", [VAETransformer, AutoencoderTransformer])
+def test_bfloat16_without_its_instructions_is_refused_before_training(
+    estimator, monkeypatch, quick, iris
+):
+    monkeypatch.setattr(machine, "_cpu_has_bfloat16", lambda: False)
+    model = quick(estimator).fit(iris)
+    before = model.transform(iris)
+    with pytest.raises(ValueError, match=r"no bfloat16 instructions.*precision='float32'"):
+        model.set_params(precision="bfloat16").fit(iris)
+    np.testing.assert_array_equal(model.transform(iris), before)
+
+
+@pytest.fixture
+def bfloat16(monkeypatch):
+    # torch emulates it on a processor that has no instructions.
+    monkeypatch.setattr(machine, "_cpu_has_bfloat16", lambda: True)
+
+
+@pytest.mark.usefixtures("bfloat16")
+@pytest.mark.parametrize("early_stopping", [False, True, "cv"])
+@pytest.mark.parametrize("estimator", [VAETransformer, AutoencoderTransformer])
+def test_a_model_trained_in_bfloat16_is_a_rougher_one_in_float32(
+    estimator, early_stopping, quick, iris
+):
+    settings = {"max_iter": 20, "early_stopping": early_stopping, "device": "cpu"}
+    fine = quick(estimator, **settings).fit(iris)
+    rough = quick(estimator, precision="bfloat16", **settings).fit(iris)
+    assert rough.loss_curve_ != fine.loss_curve_
+    parameters = rough._fitted.module.parameters()
+    assert {p.dtype for p in parameters} == {torch.float32}
+    assert rough.score(iris) == pytest.approx(fine.score(iris), abs=0.3)
+    again = clone(rough).fit(iris)
+    np.testing.assert_array_equal(again.transform(iris), rough.transform(iris))
+
+
+@pytest.mark.usefixtures("bfloat16")
+@pytest.mark.parametrize("network", [MLP((8,), batch_norm=True), ConvNet((4,))], ids=str)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_every_network_and_posterior_trains_in_bfloat16(network, posterior, quick, digits):
+    model = quick(
+        network=network,
+        posterior=posterior,
+        image_shape=(8, 8),
+        precision="bfloat16",
+        device="cpu",
+    ).fit(digits[:300])
+    assert np.isfinite(model.loss_curve_).all()
+
+
+# -- memory ---------------------------------------------------------------------------
+
+
+def test_the_block_that_is_freed_is_never_touched():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        keep_freed_blocks()
+    # Written to, each would cost 8192 page faults.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 8192
