@@ -24,3 +24,9 @@ def load_colour_images():
     images = np.load(f"{get_data_home()}/cifar10_sample.npz")["X"]
     images = (images.reshape(len(images), -1) / 255).astype(np.float32)
     return images[:3600], images[3600:]
+
+
+def load_labelled_images(name):
+    """Return training and test images in [0, 1], float32, and their labels."""
+    labels = fetch_openml(name, version=1, as_frame=False).target
+    return *load_images(name), labels[:60_000], labels[60_000:]
