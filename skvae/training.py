@@ -2,12 +2,14 @@
 
 import copy
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.optim.lr_scheduler import OneCycleLR
+
+from skvae.threads import is_forked, one_thread
 
 # Below this number of rows a tenth of them is too noisy a judge of the training.
 FEW_ROWS = 1000
@@ -86,21 +88,16 @@ def few_threads(n_elements, n_products=0):
     n_products : int, default=0
         Parameters times rows of a batch.
     """
-    before = torch.get_num_threads()
-    if before == 1 or n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS:
+    large = n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS
+    with nullcontext() if large and not is_forked() else one_thread():
         yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
 def trainable_mode():
-    """Record gradients, whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.enable_grad():
+    """Record gradients, whatever mode the caller is in; in a forked process, survive."""
+    threads = one_thread() if is_forked() else nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), threads:
         yield
 
 

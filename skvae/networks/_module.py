@@ -1,12 +1,17 @@
 """The user's own torch modules as networks."""
 
 import copy
+import threading
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from skvae.networks._base import Body, Network
+
+# torch's global generator belongs to all threads of a process.
+_GLOBAL_GENERATOR = threading.RLock()
 
 
 class ModuleNetwork(Network):
@@ -91,7 +96,7 @@ class ModuleBody(Body):
         parameters = list(self.module.parameters())
         device = parameters[0].device if parameters else torch.device("cpu")
         try:
-            with torch.random.fork_rng():
+            with _own_draws():
                 shape = tuple(
                     self.module.eval()(torch.zeros(2, plug.n_in, device=device)).shape
                 )
@@ -110,6 +115,13 @@ class ModuleBody(Body):
 def _made(factory, plug):
     """Call the user's factory; its draws come from the plug's generator."""
     seed = int(torch.randint(2**31, (), generator=plug.generator))
-    with torch.random.fork_rng():
+    with _own_draws():
         torch.manual_seed(seed)
         return factory(plug.n_in, plug.n_out)
+
+
+@contextmanager
+def _own_draws():
+    """Put torch's global generator back after the body; one thread at a time."""
+    with _GLOBAL_GENERATOR, torch.random.fork_rng():
+        yield
