@@ -8,6 +8,7 @@ several processes, in turn with and without, and the modules that take longest.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -18,22 +19,29 @@ _WITHOUT = "import sklearn, sklearn.base, sklearn.utils, torch"
 _WITH = f"{_WITHOUT}, skvae"
 _TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
 _N_MODULES = 12
+# An installed package has been compiled: the first run does so.
+_ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 def seconds(imports):
     """Return how long a fresh process takes for its imports."""
     command = [sys.executable, "-c", _TIMED.format(imports)]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    return float(_run(command).stdout)
 
 
 def modules():
     """Return milliseconds and name of each module that skvae adds, with what it imports."""
     command = [sys.executable, "-X", "importtime", "-c", f"{_WITHOUT}\nimport skvae"]
-    told = subprocess.run(command, capture_output=True, check=True, text=True).stderr
-    rows = [line.split("|") for line in told.splitlines() if line.count("|") == 2][1:]
+    rows = [
+        line.split("|") for line in _run(command).stderr.splitlines() if line.count("|") == 2
+    ][1:]
     names = [name.strip() for _, _, name in rows]
     added = rows[names.index("torch") + 1 :]
     return sorted(((int(time) / 1000, name.strip()) for _, time, name in added), reverse=True)
+
+
+def _run(command):
+    return subprocess.run(command, capture_output=True, check=True, text=True, env=_ENVIRONMENT)
 
 
 def main():

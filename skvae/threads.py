@@ -3,12 +3,11 @@
 import ctypes
 import os
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from threadpoolctl import ThreadpoolController
 
-# torch's OpenMP, which is loaded by now: to look for it takes as long as a step.
-_OPENMP = ThreadpoolController().select(user_api="openmp")
 _PROCESS = os.getpid()
 
 
@@ -34,10 +33,16 @@ def one_thread():
         return
     before = _set_mkl_threads(1)
     try:
-        with _OPENMP.limit(limits=1):
+        with _openmp().limit(limits=1):
             yield
     finally:
         _set_mkl_threads(before)
+
+
+@cache
+def _openmp():
+    """Return what sets torch's OpenMP; to find it takes as long as several steps."""
+    return ThreadpoolController().select(user_api="openmp")
 
 
 def _find_mkl():
