@@ -55,3 +55,16 @@ def test_a_grid_has_a_dimension_for_each_axis(dimensions):
     )
     with pytest.raises(ValueError, match="one latent dimension for each of the 2 axes"):
         drawn.plot()
+
+
+@pytest.mark.parametrize("gap", [-1, 1.5])
+def test_a_gap_is_a_number_of_pixels(gap, images):
+    with pytest.raises(ValueError, match=f"gap={gap} must be a number of pixels"):
+        display.LatentGridDisplay.from_estimator(images, n_grid=2, gap=gap)
+
+
+@pytest.mark.parametrize("features", [1, "x1", []])
+def test_features_are_a_list(features, quick, iris):
+    model = quick(max_iter=0).fit(iris)
+    with pytest.raises(ValueError, match="must list names of features or indices from 0 to 3"):
+        display.ReconstructionDisplay.from_estimator(model, iris[:5], features=features)

@@ -237,6 +237,7 @@ def test_it_can_be_pickled_with_its_estimator(filmed, path, digits):
         ({}, {"first_epoch": -1}, ValueError, "first_epoch=-1"),
         ({}, {"n_grid": 1.5}, ValueError, "n_grid=1.5"),
         ({}, {"vmin": 5, "vmax": 1}, ValueError, "vmin=5 and vmax=1"),
+        ({}, {"vmin": "black"}, ValueError, "vmin='black' and vmax=None"),
         ({}, {"vmin": np.nan}, ValueError, "vmin=nan"),
         ({}, {"path": "."}, IsADirectoryError, "is a folder"),
         ({}, {"path": "film.png"}, ValueError, r"film\.png end in \.gif"),

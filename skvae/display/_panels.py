@@ -139,14 +139,14 @@ def choose_features(features, names):
     if features is None:
         return list(range(min(len(names), MAX_PANELS)))
     known = {name: i for i, name in enumerate(names)} | {i: i for i in range(len(names))}
-    unknown = [feature for feature in features if feature not in known]
-    if unknown or not len(features):
+    chosen = list(features) if np.iterable(features) else []
+    if not chosen or any(feature not in known for feature in chosen):
         raise ValueError(
             f"features={features!r} must list names of features or indices from 0 to "
             f"{len(names) - 1}; the names are {', '.join(names[:10])}"
             f"{', ...' if len(names) > 10 else ''}."
         )
-    return [known[feature] for feature in features]
+    return [known[feature] for feature in chosen]
 
 
 def limits_of(*values):

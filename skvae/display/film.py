@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from uuid import uuid4
 
@@ -161,7 +161,8 @@ class LatentGridFilm:
         if Path(self.path).suffix.lower() != ".gif":
             raise ValueError(f"LatentGridFilm writes a GIF: let {self.path} end in .gif.")
         known = [value for value in (self.vmin, self.vmax) if value is not None]
-        if not np.isfinite(known).all() or sorted(set(known)) != known:
+        numbers = all(isinstance(value, Real) and np.isfinite(value) for value in known)
+        if not numbers or sorted(set(known)) != known:
             raise ValueError(
                 f"vmin={self.vmin!r} and vmax={self.vmax!r} of LatentGridFilm must be finite "
                 "numbers, the first below the second."
