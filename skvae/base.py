@@ -1,5 +1,6 @@
 """What the estimators share: parameters, validation, fitting, coding and pickling."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -8,7 +9,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _get_feature_names,
+    check_is_fitted,
+    validate_data,
+)
 
 from skvae.components import resolve
 from skvae.inference import by_blocks
@@ -206,7 +212,17 @@ class LatentTransformer(
         if len(shape) != 2 or shape[0] == 0:
             raise ValueError(f"X_val must be a table of at least one row, got shape {shape}.")
         try:
-            _check_feature_names(self, X_val, reset=False)
+            named = _get_feature_names(X_val) is not None
+            if named == hasattr(self, "feature_names_in_"):
+                _check_feature_names(self, X_val, reset=False)
+            else:
+                # scikit-learn's own warning would name X.
+                warnings.warn(
+                    f"{'X_val' if named else 'X'} has feature names, but "
+                    f"{'X' if named else 'X_val'} has none: their order is not checked.",
+                    UserWarning,
+                    stacklevel=4,
+                )
         except ValueError as error:
             raise ValueError(f"X_val has other columns than X. {error}") from error
         with naming(X_val, "X_val"):

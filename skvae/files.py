@@ -25,6 +25,23 @@ class BadFileError(ValueError):
     """Why a file cannot be loaded: the end of a sentence."""
 
 
+def check_writable(path):
+    """Refuse a path that no file can be written to.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder is missing.
+    IsADirectoryError
+        If it is a folder itself.
+    """
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} to write {path} to.")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the path of a file.")
+
+
 def write_atomically(path, data):
     """Write bytes so that `path` holds all of them or what it held before.
 
@@ -33,6 +50,7 @@ def write_atomically(path, data):
     path : str or PathLike
     data : bytes
     """
+    check_writable(path)
     # A link stays a link: what it points to is replaced.
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

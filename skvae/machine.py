@@ -1,8 +1,10 @@
 """What a machine has and how it is used best: devices, dtypes, threads, memory."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
+
+from skvae.threads import is_forked, one_thread
 
 # From here on a second thread makes a step faster.
 _SHARED_ELEMENTS = 2**15
@@ -72,15 +74,9 @@ def few_threads(n_elements, n_products=0):
     n_products : int, default=0
         Parameters times rows of a batch.
     """
-    before = torch.get_num_threads()
-    if before == 1 or n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS:
+    large = n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS
+    with nullcontext() if large and not is_forked() else one_thread():
         yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def keep_freed_blocks():

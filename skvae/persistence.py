@@ -33,6 +33,8 @@ def save(estimator, path):
     TypeError
         If `estimator` is another object, or holds one that cannot be told without code, such
         as the modules of a `ModuleNetwork`.
+    OSError
+        If the file cannot be written: its folder is missing, or `path` is itself a folder.
 
     See Also
     --------

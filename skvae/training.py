@@ -2,7 +2,7 @@
 
 import copy
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skvae.machine import few_threads, keep_freed_blocks
+from skvae.threads import is_forked, one_thread
 
 # Below this number of rows a tenth of them is too noisy a judge of the training.
 FEW_ROWS = 1000
@@ -52,8 +53,9 @@ class Plan:
 
 @contextmanager
 def trainable_mode():
-    """Record gradients, whatever mode the caller is in."""
-    with torch.inference_mode(False), torch.enable_grad():
+    """Record gradients, whatever mode the caller is in; in a forked process, survive."""
+    threads = one_thread() if is_forked() else nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), threads:
         yield
 
 

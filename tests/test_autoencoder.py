@@ -221,6 +221,14 @@ def test_validation_rows_need_the_same_columns(autoencoder, iris):
         autoencoder().fit(iris, X_val=iris[:, :3])
 
 
+def test_validation_rows_with_names_where_the_others_have_none(autoencoder, iris):
+    frame = pd.DataFrame(iris, columns=list("abcd"))
+    with pytest.warns(UserWarning, match="X_val has feature names, but X has none"):
+        autoencoder().fit(iris, X_val=frame)
+    with pytest.warns(UserWarning, match="X has feature names, but X_val has none"):
+        autoencoder().fit(frame, X_val=iris)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("noise", -0.1), ("noise", "auto"), ("noise", np.nan), ("corruption", "salt")],

@@ -207,7 +207,10 @@ def test_a_grid_search_may_choose_between_modules(iris, quick):
 def test_a_wrong_output_width_is_named_with_the_right_one(side, iris, quick):
     n_in = 4 if side == "encoder" else 2
     parts = {"encoder": dense, "decoder": dense} | {side: nn.Linear(n_in, 7)}
-    wanted = {"encoder": "the posterior needs width 4", "decoder": "likelihood needs width 4"}
+    wanted = {
+        "encoder": "width 4: latent_dim for an",
+        "decoder": "width 4: what the likelihood",
+    }
     with pytest.raises(
         ValueError, match=rf"{side} maps rows of width {n_in}.*7.*{wanted[side]}"
     ):
@@ -273,3 +276,38 @@ def test_what_the_user_has_frozen_stays_so(iris):
     trained = model._fitted.module.encoder.body.module
     assert torch.equal(trained[0].weight, encoder[0].weight)
     assert not torch.equal(trained[2].weight, encoder[2].weight)
+
+
+class Pair(nn.Linear):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (Pair(4, 4), "encoder gave a tuple, not one tensor of width 4"),
+        (lambda n_in: nn.Linear(n_in, 4), "encoder must be .* cannot be called so: too many"),
+        (lambda: nn.Linear(4, 4), "encoder must be .* cannot be called so: too many"),
+        (lambda n_in, n_out, depth: nn.Linear(4, 4), "encoder .*: missing .*'depth'"),
+    ],
+)
+def test_what_gives_no_tensor_or_cannot_be_called_is_named(encoder, message, iris, quick):
+    with pytest.raises(TypeError, match=f"ModuleNetwork's {message}"):
+        quick(network=ModuleNetwork(encoder, dense)).fit(iris)
+
+
+def test_the_width_of_an_autoencoders_code_is_not_that_of_a_posterior(iris, autoencoder):
+    with pytest.raises(ValueError, match="must give width 2: latent_dim for an autoencoder"):
+        autoencoder(network=ModuleNetwork(nn.Linear(4, 3), dense)).fit(iris)
+
+
+def test_lazy_layers_start_by_the_random_state(iris, quick):
+    network = ModuleNetwork(nn.LazyLinear(4), lambda n_in, n_out: nn.LazyLinear(n_out))
+    codes = []
+    for seed in (0, 0, 1):
+        torch.rand(3)
+        codes.append(quick(network=network, random_state=seed).fit(iris).transform(iris))
+    np.testing.assert_array_equal(codes[0], codes[1])
+    assert not np.array_equal(codes[0], codes[2])
+    assert isinstance(network.encoder, nn.LazyLinear)

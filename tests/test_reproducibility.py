@@ -1,6 +1,7 @@
 """The same seed gives the same bits, and nothing global is touched."""
 
 import random
+import signal
 import subprocess
 import sys
 import warnings
@@ -136,6 +137,7 @@ def global_state():
         "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
         "numpy errors": np.geterr(),
         "warnings": list(warnings.filters),
+        "signals": [signal.getsignal(number) for number in signal.valid_signals()],
     }
 
 

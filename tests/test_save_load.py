@@ -197,3 +197,11 @@ def test_a_file_is_one_as_open_would_make_it(path, tmp_path):
     assert link.is_symlink()
     assert path.stat().st_mode == plain.stat().st_mode
     assert isinstance(skvae.load(link), VAETransformer)
+
+
+def test_a_path_that_no_file_can_have_is_named(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"is a folder: give the path of a file"):
+        skvae.save(VAETransformer(), tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere to write .*a\.skvae"):
+        skvae.save(VAETransformer(), tmp_path / "nowhere" / "a.skvae")
+    assert not os.listdir(tmp_path)

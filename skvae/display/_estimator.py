@@ -102,7 +102,7 @@ def choose_dimensions(estimator, dimensions, n_codes, codes=None):
     without one by the variance of the codes, else the first.
     """
     if dimensions is not None:
-        return _check_dimensions(dimensions, n_codes)
+        return check_dimensions(dimensions, n_codes)
     weight = getattr(model_of(estimator), "latent_kl_", None)
     if weight is None or len(weight) != n_codes:
         weight = -np.arange(n_codes) if codes is None else np.var(codes, axis=0)
@@ -110,14 +110,15 @@ def choose_dimensions(estimator, dimensions, n_codes, codes=None):
     return tuple(sorted(int(i) for i in largest))
 
 
-def _check_dimensions(dimensions, n_codes):
+def check_dimensions(dimensions, n_codes):
     """Return what the caller chose as a tuple of ints."""
     chosen = tuple(dimensions) if np.iterable(dimensions) else (dimensions,)
     whole = all(isinstance(i, Integral) and 0 <= i < n_codes for i in chosen)
     if not whole or len(chosen) != min(2, n_codes) or len(set(chosen)) != len(chosen):
+        verb = "is" if n_codes == 1 else "are"
         wanted = "(0,)" if n_codes == 1 else f"two different integers from 0 to {n_codes - 1}"
         raise ValueError(
-            f"dimensions={dimensions!r} must be {wanted}: the estimator has {n_codes} latent "
+            f"dimensions={dimensions!r} must be {wanted}: there {verb} {n_codes} latent "
             f"dimension{'s' * (n_codes > 1)}."
         )
     return tuple(int(i) for i in chosen)

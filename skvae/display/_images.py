@@ -129,7 +129,10 @@ def show_mosaic(ax, tiles, image_shape, *, reference=None, gap=None, vmin, vmax,
     -------
     matplotlib AxesImage
     """
-    image = mosaic(tiles, image_shape, gap_of(image_shape) if gap is None else gap)
+    gap = gap_of(image_shape) if gap is None else gap
+    if not isinstance(gap, Integral) or gap < 0:
+        raise ValueError(f"gap={gap!r} must be a number of pixels, an integer from 0 on.")
+    image = mosaic(tiles, image_shape, gap)
     reference = tiles if reference is None else reference
     low, high = value_range(reference, image_shape, vmin, vmax)
     if len(image_shape) == 3:

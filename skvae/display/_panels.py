@@ -1,11 +1,31 @@
 """Small multiples: several aligned Axes in the place of one."""
 
 import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 # More small multiples than this are too small to read.
 MAX_PANELS = 16
 _MAX_TITLE = 22
 _LEGEND_INCHES = 0.3
+
+
+def check_plot(display, ax):
+    """Refuse to draw without matplotlib, and on what is no Axes.
+
+    Parameters
+    ----------
+    display : object
+    ax : object
+        What the caller passed as Axes.
+    """
+    check_matplotlib_support(f"{type(display).__name__}.plot")
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be one matplotlib Axes, got {type(ax).__name__}. Of what plt.subplots "
+            "gives for several, pass one element."
+        )
 
 
 def panels(ax, n_panels, *, size=(2.2, 2.2), legend=False):
@@ -119,14 +139,14 @@ def choose_features(features, names):
     if features is None:
         return list(range(min(len(names), MAX_PANELS)))
     known = {name: i for i, name in enumerate(names)} | {i: i for i in range(len(names))}
-    unknown = [feature for feature in features if feature not in known]
-    if unknown or not len(features):
+    chosen = list(features) if np.iterable(features) else []
+    if not chosen or any(feature not in known for feature in chosen):
         raise ValueError(
             f"features={features!r} must list names of features or indices from 0 to "
             f"{len(names) - 1}; the names are {', '.join(names[:10])}"
             f"{', ...' if len(names) > 10 else ''}."
         )
-    return [known[feature] for feature in features]
+    return [known[feature] for feature in chosen]
 
 
 def limits_of(*values):

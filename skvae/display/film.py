@@ -2,15 +2,19 @@
 
 import os
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 from scipy.stats import norm
 
+from skvae.files import check_writable
+
 # Sides of an "auto" film, in pixels, are at least this.
 _LEAST_SIDE = 300
+# And those of any film at most this: GIF could say 65535, but the frames wait in memory.
+_LARGEST_SIDE = 8192
 _LAST_FRAME = 2000
 # Rows that tell the spread of an autoencoder's codes.
 _CODED_ROWS = 1000
@@ -34,7 +38,8 @@ class LatentGridFilm:
     Parameters
     ----------
     path : str or path-like
-        The file to write. Its folder must exist; an earlier film is replaced as a whole.
+        The file to write, ending in ".gif". Its folder must exist; an earlier film is
+        replaced as a whole.
     every : int, default=1
         Epochs from one frame to the next.
     first_epoch : int, default=10
@@ -116,7 +121,9 @@ class LatentGridFilm:
     def setup(self, estimator, context):
         """Refuse what cannot be filmed, before any training."""
         self._check_parameters()
-        self._reels[estimator] = _Reel(_image_shape(estimator), self._dimensions(estimator))
+        shape, dimensions = _image_shape(estimator), self._dimensions(estimator)
+        self._check_size(max(shape[:2]))
+        self._reels[estimator] = _Reel(shape, dimensions)
 
     def on_fit_task_begin(self, estimator, context, *, X=None, fitted_estimator=None):
         """Record the start; the estimator gives a model at no later beginning."""
@@ -150,23 +157,32 @@ class LatentGridFilm:
                 raise ValueError(
                     f"{name}={value!r} of LatentGridFilm must be an integer from {bound} on."
                 )
-        folder = Path(self.path).parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {folder} to write {self.path} to.")
-        if Path(self.path).is_dir():
-            raise IsADirectoryError(f"{self.path} is a folder: give the path of a file.")
+        check_writable(self.path)
+        if Path(self.path).suffix.lower() != ".gif":
+            raise ValueError(f"LatentGridFilm writes a GIF: let {self.path} end in .gif.")
         known = [value for value in (self.vmin, self.vmax) if value is not None]
-        if not np.isfinite(known).all() or sorted(set(known)) != known:
+        numbers = all(isinstance(value, Real) and np.isfinite(value) for value in known)
+        if not numbers or sorted(set(known)) != known:
             raise ValueError(
                 f"vmin={self.vmin!r} and vmax={self.vmax!r} of LatentGridFilm must be finite "
                 "numbers, the first below the second."
+            )
+
+    def _check_size(self, side):
+        zoom = 1 if self.zoom == "auto" else self.zoom
+        pixels = self.n_grid * side * zoom
+        if pixels > _LARGEST_SIDE:
+            raise ValueError(
+                f"n_grid={self.n_grid} images of {side} pixels at zoom={self.zoom!r} make a "
+                f"film of {pixels} pixels a side, and it may have {_LARGEST_SIDE}. Lower zoom "
+                "or n_grid of LatentGridFilm."
             )
 
     def _dimensions(self, estimator):
         latent_dim = estimator.latent_dim
         if latent_dim == 1:
             return (0,)
-        dimensions = tuple(self.dimensions)
+        dimensions = tuple(self.dimensions) if np.iterable(self.dimensions) else ()
         inside = all(isinstance(dim, Integral) and 0 <= dim < latent_dim for dim in dimensions)
         if len(set(dimensions)) != 2 or len(dimensions) != 2 or not inside:
             raise ValueError(

@@ -7,7 +7,7 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skvae.display._estimator import check_rows, decode, encode, feature_names_of
 from skvae.display._images import centres, find_image_shape, gap_of, new_axes, show_mosaic
-from skvae.display._panels import choose_features, label_panels, legend_in, panels
+from skvae.display._panels import check_plot, choose_features, label_panels, legend_in, panels
 
 
 class InterpolationDisplay:
@@ -162,7 +162,7 @@ class InterpolationDisplay:
         -------
         InterpolationDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        check_plot(self, ax)
         self.image_ = None
         if self.image_shape is None:
             self._plot_table(ax, features, kwargs)

@@ -16,6 +16,7 @@ from skvae.display._estimator import (
     n_codes_of,
 )
 from skvae.display._images import centres, find_image_shape, new_axes, show_mosaic
+from skvae.display._panels import check_plot
 
 # The grid spans this central part of the codes: beyond it a model has seen few.
 _COVERAGE = 0.95
@@ -164,7 +165,12 @@ class LatentGridDisplay:
         -------
         LatentGridDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        check_plot(self, ax)
+        if np.ndim(self.dimensions) != 1 or len(self.dimensions) < len(self.grid):
+            raise ValueError(
+                f"dimensions={self.dimensions!r} must name one latent dimension for each of "
+                f"the {len(self.grid)} axes of the grid."
+            )
         if ax is None:
             ax = new_axes(*self.images.shape[:2], self.image_shape, margins=(0.7, 0.6))
         self.ax_, self.figure_ = ax, ax.figure

@@ -9,8 +9,13 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.multiclass import type_of_target
 
 from skvae.display._ellipses import covariance_ellipses
-from skvae.display._estimator import choose_dimensions, encode, posterior_scale
-from skvae.display._panels import has_layout
+from skvae.display._estimator import (
+    check_dimensions,
+    choose_dimensions,
+    encode,
+    posterior_scale,
+)
+from skvae.display._panels import check_plot, has_layout
 
 # More classes than this cannot be told apart in a legend; numbers are then a scale.
 _MAX_CLASSES = 20
@@ -157,9 +162,10 @@ class LatentSpaceDisplay:
         -------
         LatentSpaceDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        check_plot(self, ax)
         import matplotlib.pyplot as plt
 
+        self.dimensions = check_dimensions(self.dimensions, self.codes.shape[1])
         self.classes_, numbers = _read_target(self.y)
         if ax is None:
             _, ax = plt.subplots(figsize=(6.0, 4.8), layout="constrained")

@@ -15,6 +15,7 @@ from skvae.display._images import (
     show_mosaic,
 )
 from skvae.display._panels import (
+    check_plot,
     choose_features,
     label_panels,
     legend_in,
@@ -149,7 +150,7 @@ class ReconstructionDisplay:
         -------
         ReconstructionDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        check_plot(self, ax)
         self.image_ = None
         if self.image_shape is None:
             self._plot_table(ax, features, kwargs)

@@ -13,7 +13,14 @@ from skvae.display._images import (
     new_axes,
     show_mosaic,
 )
-from skvae.display._panels import choose_features, label_panels, legend_in, limits_of, panels
+from skvae.display._panels import (
+    check_plot,
+    choose_features,
+    label_panels,
+    legend_in,
+    limits_of,
+    panels,
+)
 
 _N_IMAGES, _N_ROWS = 25, 1000
 
@@ -144,7 +151,7 @@ class SampleDisplay:
         -------
         SampleDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        check_plot(self, ax)
         self.image_ = None
         if self.image_shape is None:
             self._plot_table(ax, features, kwargs)

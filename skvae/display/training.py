@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skvae.display._estimator import model_of
-from skvae.display._panels import label_panels, legend_in, panels
+from skvae.display._panels import check_plot, label_panels, legend_in, panels
 
 _TITLES = {
     "loss": "Loss",
@@ -101,7 +101,7 @@ class TrainingDisplay:
         -------
         TrainingDisplay
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        check_plot(self, ax)
         terms = self._check_terms(terms)
         self.ax_, self.axes_, head = panels(ax, len(terms), size=(2.9, 2.5), legend=True)
         self.figure_ = self.ax_.figure
