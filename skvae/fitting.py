@@ -5,7 +5,7 @@ is, and return an `Outcome`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -86,7 +86,8 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None, optimizer=None):
             f"validate on and {n_rows - held} to train on. Change validation_fraction, pass "
             "X_val, or set early_stopping='cv' or False."
         )
-    order = torch.randperm(n_rows, generator=recipe.generator(4))
+    # The same rows as at first, also when training continues: it has seen the others.
+    order = torch.randperm(n_rows, generator=replace(recipe, epochs_before=0).generator(4))
     kept, rows_val = (
         order[held:].sort().values,
         recipe.rows[order[:held].to(recipe.rows.device)],

@@ -291,3 +291,11 @@ def test_progress_is_one_line_an_epoch_in_the_units_of_the_data(capsys):
 def test_nothing_is_printed_unless_asked_for(capsys):
     fit_all(make_recipe())
     assert capsys.readouterr().out == ""
+
+
+def test_what_continues_holds_out_the_same_rows():
+    witnesses = Witness(), Witness()
+    for witness, before in zip(witnesses, (0, 7), strict=True):
+        fit_in_mode(make_recipe(objective=witness, epochs_before=before), stopping(True))
+    assert witnesses[1].judged == witnesses[0].judged
+    assert not witnesses[1].trained & witnesses[0].judged

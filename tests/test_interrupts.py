@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from callback_cases import Recorder, path_of
 from helpers import assert_same, outputs
 from sklearn.model_selection import GridSearchCV
@@ -123,6 +124,28 @@ def test_before_the_first_epoch_one_step_is_made(quick, digits):
     assert {entry["step"].item() for entry in model._moments.values()} == {1}
     # The open subtask of the epoch is ended too.
     assert sorted(seen.begun) == sorted(seen.ended)
+
+
+@pytest.mark.parametrize(
+    ("noise", "at", "steps"),
+    # As a stack of two steps an epoch; one by one each of the five folds makes its step.
+    [(0.0, 3, 3), (0.3, 11, 15)],
+)
+def test_the_folds_stop_after_the_step(noise, at, steps, autoencoder, iris, monkeypatch):
+    made, step = [], torch.optim.AdamW.step
+
+    def pressing(optimizer, *args, **kwargs):
+        made.append(optimizer)
+        if len(made) == at:
+            signal.raise_signal(signal.SIGINT)
+        return step(optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", pressing)
+    model = autoencoder(early_stopping="cv", noise=noise, max_iter=12)
+    with interrupted:
+        model.fit(iris)
+    assert len(made) == steps
+    assert model.n_iter_ == 2
 
 
 def test_a_warm_up_that_is_cut_short_is_judged_in_full(quick, iris):
