@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from _machine import describe_machine
 from sklearn.datasets import load_iris
 
 from skvae import VAETransformer
@@ -110,7 +111,9 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.5, help="at most, to a kill")
     args = parser.parse_args()
-    return 1 if run(args.kills, args.seed, args.seconds) else 0
+    failures = run(args.kills, args.seed, args.seconds)
+    print(describe_machine())
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
