@@ -201,7 +201,7 @@ best_validation_score_, noise_variance_, device_
         return partial(CORRUPTIONS[self.corruption], self.noise, units, likelihood.support)
 
     def _resume(self, recipe, units):
-        module = super()._resume(recipe, units)
+        module, optimizer = super()._resume(recipe, units)
         # The noise may have been changed; its draws go on.
         module.corruption = self._corrupter(self._likelihood, units)(recipe.stream_seed(5))
-        return module.to(recipe.rows.device)
+        return module.to(recipe.rows.device), optimizer

@@ -104,6 +104,13 @@ class LatentTransformer(
             If a parameter is out of range, if `X` holds NaN or infinity, leaves the
             likelihood's support or has too few rows. An earlier fit is then kept.
 
+        Warns
+        -----
+        UserWarning
+            If Ctrl-C ended the training; the best state so far is kept.
+        ConvergenceWarning
+            If the training did all epochs and had not settled, or diverged.
+
         Notes
         -----
         Callbacks (``set_callbacks``, see :mod:`sklearn.callback`) see each epoch as a task;
@@ -112,6 +119,13 @@ class LatentTransformer(
         the training has reached, at the end of `fit` that which is kept. A callback may end
         the training; when one fails, an earlier fit is kept. `ScoringMonitor` needs some
         `y`, though it is not used here. `partial_fit` calls no callbacks.
+
+        Ctrl-C ends the training after the step under way and keeps the best state so far:
+        without held-out rows the one reached, else the best on these, which may be the
+        start. In "cv" mode it is that of the first fold's model, which needs no further
+        training, and `history_` is that of the folds. A second Ctrl-C ends `fit` with
+        KeyboardInterrupt, and so does the first in the candidates of a search, which must
+        not compare a fit that was cut short; an earlier fit is then kept.
         """
         with self._all_or_nothing(), trainable_mode():
             self._validate_params()
@@ -128,7 +142,10 @@ class LatentTransformer(
 
         The first call starts the model from its rows, and takes their mean and scale for
         good: let it be a fair sample, or shuffle a stream that drifts. The learning rate
-        is constant at a third of `learning_rate_init`, the one-cycle schedule's mean.
+        is constant at a third of `learning_rate_init`, the one-cycle schedule's mean. The
+        optimiser's moments go on from call to call: with a `random_state`, a model that is
+        pickled between two calls goes on to the same bits as one that is not. Ctrl-C ends
+        the call with KeyboardInterrupt, and the state before it stays.
 
         Parameters
         ----------

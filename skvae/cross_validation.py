@@ -1,6 +1,7 @@
 """Choose the number of epochs by cross-validation."""
 
 import copy
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -32,11 +33,23 @@ def fit_cross_validated(recipe, n_splits):
     trained from its own start, and the number of epochs is the best for all held-out
     rows together. The noise of a likelihood that learns one is
     then set from the held-out residuals: on the training rows it is estimated too small.
+
+    An interruption must not cost another training. What is kept then is the first fold's
+    module, which has seen the rows but for its held-out ones, in its best state, or the
+    start where no epoch was better; the history is that of the folds.
     """
     with recipe.tasks.stage("cross-validation", recipe.plan.epochs):
-        checks, epochs = _cross_validate(recipe, n_splits)
+        search = _cross_validate(recipe, n_splits)
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed))
     start = copy.deepcopy(outcome.module.state_dict())
+    if not recipe.interrupted() and _train_finally(recipe, search, outcome, start):
+        return outcome
+    return _first_fold(recipe, search, outcome.module, start)
+
+
+def _train_finally(recipe, search, outcome, start):
+    """Train on all rows for the best number of epochs; return False when interrupted."""
+    checks, epochs = search.checks, search.best
     # At least one for the record, as held-out rows take some to reject a training.
     n_epochs = max(epochs, 1)
     with recipe.tasks.stage("final training", n_epochs):
@@ -45,9 +58,12 @@ def fit_cross_validated(recipe, n_splits):
             outcome.noise = checks[done].noise
             if recipe.end_epoch(outcome) or done == n_epochs:
                 break
+    if done < n_epochs and recipe.interrupted():
+        return False
     kept = min(done, epochs)
     if kept == 0:
         outcome.module.load_state_dict(start)
+        outcome.optimizer = None
     outcome.stopped_early = kept < recipe.plan.epochs
     outcome.best_score = -checks[kept].loss
     # Where no epoch is better than the start, that is kept, whatever came of the training.
@@ -56,11 +72,44 @@ def fit_cross_validated(recipe, n_splits):
         raise diverged(last)
     outcome.noise = checks[kept].noise
     outcome.set_noise(recipe)
+    return True
+
+
+def _first_fold(recipe, search, module, start):
+    """Return the outcome of an interrupted training: what a fold has learned."""
+    module.load_state_dict(search.state if search.best else start)
+    kept = search.checks[search.best]
+    if not np.isfinite(kept.loss):
+        raise diverged(kept.loss)
+    outcome = Outcome(module, search.history, -kept.loss, True, kept.noise)
+    outcome.set_noise(recipe)
     return outcome
 
 
+@dataclass
+class Search:
+    """What the folds have shown.
+
+    Attributes
+    ----------
+    checks : list of Check
+        After each number of epochs, from none on.
+    history : dict of str to list of float
+        Means over the folds, as an outcome has them.
+    best : int
+        The number of epochs with the least held-out loss.
+    state : dict or None
+        Of the first fold's module after these epochs, where it is not the start.
+    """
+
+    checks: list
+    history: dict = field(default_factory=dict)
+    best: int = 0
+    state: dict | None = None
+
+
 def _cross_validate(recipe, n_splits):
-    """Return the check of the folds after each number of epochs, and the best number."""
+    """Train and judge the folds; return the Search."""
     # Here, for it takes a third of the time that importing the package would.
     from sklearn.model_selection import KFold
 
@@ -70,19 +119,22 @@ def _cross_validate(recipe, n_splits):
     stackable = all(fold.module.stackable for fold in folds)
     stack = Stack([fold.module for fold in folds]) if stackable else None
     epochs = train_folds(recipe, folds, stack)
-    checks = [check_folds(folds, stack)]
+    search = Search([check_folds(folds, stack)])
     # All planned epochs: the closed-form start is disturbed at first, and much of the gain
     # comes when the rate falls.
-    best = 0
     for done in range(1, recipe.plan.epochs + 1):
         recipe.tasks.begin_epoch()
-        next(epochs)
-        checks.append(check_folds(folds, stack))
-        if checks[done].loss < checks[best].loss and done > recipe.kl_warmup:
-            best = done
-        if recipe.tasks.end_epoch():
+        record(search.history, next(epochs))
+        check = check_folds(folds, stack)
+        record(search.history, check.terms.mean(0), "validation_")
+        better = check.loss < search.checks[search.best].loss
+        search.checks.append(check)
+        if better and (done > recipe.kl_warmup or recipe.interrupted()):
+            state = folds[0].module.state_dict()
+            search.best, search.state = done, {key: t.clone() for key, t in state.items()}
+        if recipe.tasks.end_epoch() or recipe.interrupted():
             break
-    return checks, best
+    return search
 
 
 def held_out_noise(head, residuals):
@@ -138,30 +190,40 @@ class Fold:
 
 
 def train_folds(recipe, folds, stack=None):
-    """Train the folds' modules side by side, an epoch at each step of the iteration."""
+    """Train the folds' modules side by side; yield the mean terms of each epoch."""
+
+    def on_step(done, n_steps):
+        return recipe.interrupted()
+
     if stack is not None:
         # One row less in some of them: what is stacked has the same shape.
         n_rows = min(len(fold.kept) for fold in folds)
         terms = recipe.stacked_loss_terms(stack, stream=10)
         indices = torch.stack([fold.kept[:n_rows] for fold in folds])
-        yield from train(
-            stack, terms, recipe.rows, recipe.plan, recipe.generator(100), indices=indices
+        trained = train(
+            stack,
+            terms,
+            recipe.rows,
+            recipe.plan,
+            recipe.generator(100),
+            indices=indices,
+            on_step=on_step,
         )
+        yield from (np.divide(sums, len(folds)) for sums in trained)
     else:
-        yield from zip(
-            *(
-                train(
-                    fold.module,
-                    recipe.loss_terms(fold.module, stream=10 + k),
-                    recipe.rows,
-                    recipe.plan,
-                    recipe.generator(100 + k),
-                    indices=fold.kept,
-                )
-                for k, fold in enumerate(folds)
-            ),
-            strict=True,
-        )
+        each = [
+            train(
+                fold.module,
+                recipe.loss_terms(fold.module, stream=10 + k),
+                recipe.rows,
+                recipe.plan,
+                recipe.generator(100 + k),
+                indices=fold.kept,
+                on_step=on_step,
+            )
+            for k, fold in enumerate(folds)
+        ]
+        yield from (np.mean(terms, axis=0) for terms in zip(*each, strict=True))
 
 
 class Check(NamedTuple):

@@ -15,6 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _MAGIC = b"skvae model, format "
 _FORMAT = 1
 # Numbers and truth values, little-endian; no objects and no strings.
@@ -45,26 +50,72 @@ def check_writable(path):
 def write_atomically(path, data):
     """Write bytes so that `path` holds all of them or what it held before.
 
+    What a writer that was killed leaves behind is ``.<name>.tmp`` in the same folder, at
+    most one for each path; the next writer takes it over. Writers of one path wait for
+    each other.
+
     Parameters
     ----------
     path : str or PathLike
-    data : bytes
+    data : bytes-like
     """
     check_writable(path)
     # A link stays a link: what it points to is replaced.
     path = Path(os.path.realpath(path))
+    write = _write_by_turns if fcntl else _write_alone
+    write(path, data)
+    _sync_folder(path.parent)
+
+
+def _write_by_turns(path, data):
+    """Write to the one temporary file of this path, which is locked."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with _locked(temporary) as file:
+        try:
+            file.truncate(0)
+            _write_out(file, data)
+            # Before the lock is given up: the next writer finds no file of this name.
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _write_alone(path, data):
+    """Write to a temporary file of a name of its own, where there are no locks."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            _write_out(file, data)
         os.replace(temporary, path)
     except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+
+
+def _write_out(file, data):
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _locked(path):
+    """Open the file at `path`, made where there is none, when no other writer has it."""
+    while True:
+        file = open(path, "wb", opener=_open_as_it_is)  # noqa: SIM115
+        # Some network file systems know no locks. A killed process gives its own up.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        # While this one waited the other gave its file the final name.
+        file.close()
+
+
+def _open_as_it_is(path, flags):
+    # Not emptied before it is locked, and not through a link that someone has laid there.
+    return os.open(path, flags & ~os.O_TRUNC | os.O_NOFOLLOW, 0o666)
 
 
 def _sync_folder(folder):

@@ -5,13 +5,13 @@ is, and return an `Outcome`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from skvae.cross_validation import fit_cross_validated
 from skvae.recipe import Outcome, diverged, held_out_draws, mean_terms, record, run_epochs
-from skvae.training import FEW_ROWS, BestState
+from skvae.training import FEW_ROWS, BestState, make_optimizer
 
 _N_SPLITS = 5
 
@@ -51,7 +51,7 @@ def resolved_mode(recipe, stopping, rows_val=None, module=None):
     return "hold_out" if mode else "all"
 
 
-def fit_in_mode(recipe, stopping, rows_val=None, module=None):
+def fit_in_mode(recipe, stopping, rows_val=None, module=None, optimizer=None):
     """Train in the way that `stopping` asks for.
 
     Parameters
@@ -63,6 +63,8 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None):
     module : Module, default=None
         One to continue from. Cross-validation would then judge rows that the module has
         seen, and all epochs are done instead.
+    optimizer : Optimizer, default=None
+        Its optimiser, likewise.
 
     Returns
     -------
@@ -71,11 +73,12 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None):
     n_rows = len(recipe.rows)
     mode = resolved_mode(recipe, stopping, rows_val, module)
     if mode == "all":
-        return fit_all(recipe, module)
+        return fit_all(recipe, module, optimizer)
     if mode == "cv":
         return fit_cross_validated(recipe, min(_N_SPLITS, n_rows))
     if rows_val is not None:
-        return fit_hold_out(recipe, torch.arange(n_rows), rows_val, stopping, module)
+        indices = torch.arange(n_rows)
+        return fit_hold_out(recipe, indices, rows_val, stopping, module, optimizer)
     held = round(stopping.fraction * n_rows)
     if held < 1 or n_rows - held < 2:
         raise ValueError(
@@ -83,12 +86,22 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None):
             f"validate on and {n_rows - held} to train on. Change validation_fraction, pass "
             "X_val, or set early_stopping='cv' or False."
         )
-    order = torch.randperm(n_rows, generator=recipe.generator(4))
+    # The same rows as at first, also when training continues: it has seen the others.
+    order = torch.randperm(n_rows, generator=replace(recipe, epochs_before=0).generator(4))
     kept, rows_val = (
         order[held:].sort().values,
         recipe.rows[order[:held].to(recipe.rows.device)],
     )
-    return fit_hold_out(recipe, kept, rows_val, stopping, module)
+    return fit_hold_out(recipe, kept, rows_val, stopping, module, optimizer)
+
+
+def _begin(recipe, module, optimizer):
+    """Return the outcome of no epoch, of the module given or of the recipe's start."""
+    if module is None:
+        module = recipe.start(recipe.rows, recipe.seed)
+    if optimizer is None:
+        optimizer = make_optimizer(module, recipe.plan)
+    return Outcome(module, optimizer=optimizer)
 
 
 def fit_all(recipe, module=None, optimizer=None):
@@ -99,8 +112,8 @@ def fit_all(recipe, module=None, optimizer=None):
     ValueError
         If the training diverged.
     """
-    outcome = Outcome(recipe.start(recipe.rows, recipe.seed) if module is None else module)
-    for _ in run_epochs(recipe, outcome, optimizer=optimizer):
+    outcome = _begin(recipe, module, optimizer)
+    for _ in run_epochs(recipe, outcome):
         outcome.stopped_early = recipe.end_epoch(outcome)
         if outcome.stopped_early:
             break
@@ -110,15 +123,15 @@ def fit_all(recipe, module=None, optimizer=None):
     return outcome
 
 
-def fit_hold_out(recipe, indices, rows_val, stopping, module=None):
+def fit_hold_out(recipe, indices, rows_val, stopping, module=None, optimizer=None):
     """Train on `indices`; keep the state that is best on the held-out rows.
 
     The start itself is a candidate. It is taken from all of the recipe's rows, the
     held-out part of them too: that favours it, on the safe side.
     """
-    outcome = Outcome(recipe.start(recipe.rows, recipe.seed) if module is None else module)
+    outcome = _begin(recipe, module, optimizer)
     eps = held_out_draws(recipe, len(rows_val), outcome.module.latent_dim)
-    best = BestState(outcome.module, stopping.patience, stopping.tol)
+    best = BestState(outcome.module, stopping.patience, stopping.tol, outcome.optimizer)
 
     def judge():
         return mean_terms(recipe, outcome.module, rows_val, eps)
@@ -128,7 +141,7 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None):
         terms = judge()
         record(outcome.history, terms, "validation_")
         stop = recipe.end_epoch(outcome)
-        if done <= recipe.kl_warmup:
+        if done <= recipe.kl_warmup and not recipe.interrupted():
             best.wait()
         else:
             stop |= best.update(-terms[0])

@@ -18,8 +18,9 @@ def save(estimator, path):
     """Save an estimator to a file that holds numbers and names, and no code.
 
     Unlike a file of pickle or joblib it can be loaded without trust in its origin. It
-    holds all of the estimator: parameters, fitted attributes and what a further training
-    continues from. It is written whole or not at all.
+    holds all of the estimator but its callbacks: parameters, fitted attributes and what a
+    further training continues from, the optimiser's moments too. It is written whole or
+    not at all.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ def save(estimator, path):
         )
     describe = Describer()
     state = estimator.__getstate__()
+    state.pop("_skl_callbacks", None)
     requests = _requests(state.pop(_REQUESTS, None))
     description = {
         "class": kind.__name__,

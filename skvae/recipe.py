@@ -9,7 +9,7 @@ import torch
 from skvae.machine import few_threads
 from skvae.model import widest_layer
 from skvae.tasks import Tasks
-from skvae.training import Plan, train
+from skvae.training import Plan, make_optimizer, train
 
 # Draws per held-out row: many for few rows, whose mean would be noisy.
 _HELD_OUT_DRAWS = 1000
@@ -47,6 +47,8 @@ class Recipe:
         Called after each epoch with the history so far.
     tasks : Tasks
         Is told of each epoch, too, and may end the training.
+    interrupted : callable
+        Whether the user has asked to stop. It is asked after each step.
     """
 
     start: Callable
@@ -61,11 +63,17 @@ class Recipe:
     body_dtype: torch.dtype | None = None
     report: Callable = lambda history: None
     tasks: Tasks = field(default_factory=Tasks)
+    interrupted: Callable = lambda: False
+
+    def on_step(self, done, n_steps):
+        """Tell of a step of what is kept; return whether to end the epoch there."""
+        told = self.tasks.on_step
+        return (told is not None and told(done, n_steps)) or self.interrupted()
 
     def end_epoch(self, outcome):
         """Tell of an epoch that is over; return whether to stop there."""
         self.report(outcome.history)
-        return self.tasks.end_epoch(outcome)
+        return self.tasks.end_epoch(outcome) or self.interrupted()
 
     def generator(self, stream):
         """Return a generator on the CPU for one of the recipe's random streams."""
@@ -128,6 +136,8 @@ class Outcome:
         Whether training ended before its planned epochs.
     noise : Tensor or None
         Noise per feature that held-out rows show, to be set when the training is over.
+    optimizer : Optimizer or None
+        The module's, with the moments that a further training goes on from.
     """
 
     module: torch.nn.Module
@@ -135,6 +145,7 @@ class Outcome:
     best_score: float | None = None
     stopped_early: bool = False
     noise: torch.Tensor | None = None
+    optimizer: torch.optim.Optimizer | None = None
 
     @torch.no_grad()
     def set_noise(self, recipe):
@@ -198,8 +209,10 @@ def record(history, terms, prefix=""):
         history.setdefault(prefix + name, []).append(float(value))
 
 
-def run_epochs(recipe, outcome, indices=None, optimizer=None):
+def run_epochs(recipe, outcome, indices=None):
     """Train the outcome's module, recording its history; iterate over the epochs."""
+    if outcome.optimizer is None:
+        outcome.optimizer = make_optimizer(outcome.module, recipe.plan)
     epochs = train(
         outcome.module,
         recipe.loss_terms(outcome.module, stream=2),
@@ -208,8 +221,8 @@ def run_epochs(recipe, outcome, indices=None, optimizer=None):
         recipe.generator(3),
         width=widest_layer(outcome.module, recipe.rows.shape[1]),
         indices=indices,
-        optimizer=optimizer,
-        on_step=recipe.tasks.on_step,
+        optimizer=outcome.optimizer,
+        on_step=recipe.on_step,
     )
     for _ in range(recipe.plan.epochs):
         recipe.tasks.begin_epoch(outcome)

@@ -34,6 +34,15 @@ class Tasks:
         return False
 
 
+def is_one_of_many(context):
+    """Whether a fit is one of those that a search makes to compare them, by its task."""
+    while context is not None:
+        if not context.sequential_subtasks:
+            return True
+        context = context.parent
+    return False
+
+
 class CallbackTasks(Tasks):
     """Calls scikit-learn's callbacks at the beginning and the end of each task.
 
@@ -86,6 +95,10 @@ class CallbackTasks(Tasks):
 
     def end_epoch(self, outcome=None):
         """End the task of the epoch; return whether a callback asks to stop."""
+        if self._part is not None:
+            # An interruption has ended the epoch within this part.
+            self._close(self._part, outcome)
+            self._part = None
         return self._close(self._epoch, outcome)
 
     def _step(self, done, n_steps):

@@ -14,11 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from skvae.components import resolve
 from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode, resolved_mode
 from skvae.inference import own_generator
+from skvae.interrupts import Interrupt
 from skvae.machine import body_dtype, resolve_device
 from skvae.model import Fitted, widest_layer
 from skvae.recipe import Recipe, join_histories
-from skvae.tasks import CallbackTasks
-from skvae.training import Plan, make_optimizer, on_cpu
+from skvae.tasks import CallbackTasks, is_one_of_many
+from skvae.training import Plan, make_optimizer, on_cpu, set_moments
 
 
 class TrainableMixin:
@@ -126,7 +127,19 @@ class TrainableMixin:
         if X_val is not None:
             X_val = likelihood.clip(X_val, "X_val")
             rows_val = _on_device(X_val, units, recipe.rows.device)
-        outcome = self._train(recipe, likelihood, units, rows_val, continues, data)
+        with Interrupt() as interrupt:
+            recipe = replace(recipe, interrupted=lambda: interrupt.requested)
+            outcome = self._train(
+                recipe, likelihood, units, rows_val, continues, data, interrupt
+            )
+        if interrupt.requested:
+            warnings.warn(
+                f"Training interrupted by user: {type(self).__name__} did "
+                f"{len(outcome.history['loss'])} of {recipe.plan.epochs} epochs, and the best "
+                "state so far was kept.",
+                UserWarning,
+                stacklevel=3,
+            )
         if not np.isfinite(outcome.history["loss"]).all():
             warnings.warn(
                 f"{type(self).__name__}'s training diverged, and the best state before that "
@@ -144,9 +157,9 @@ class TrainableMixin:
             )
 
     @with_callbacks
-    def _train(self, recipe, likelihood, units, rows_val, continues, data):
+    def _train(self, recipe, likelihood, units, rows_val, continues, data, interrupt):
         """Train and set the fitted attributes, and tell the callbacks of it."""
-        module = self._resume(recipe, units) if continues else None
+        module, optimizer = self._resume(recipe, units) if continues else (None, None)
         stopping = Stopping(
             self.early_stopping, self.validation_fraction, self.n_iter_no_change, self.tol
         )
@@ -154,6 +167,10 @@ class TrainableMixin:
         context = self._init_callback_context(
             max_subtasks=2 if mode == "cv" else recipe.plan.epochs
         )
+
+        if is_one_of_many(context):
+            # A search ends: it must not compare a fit that was cut short.
+            interrupt.let_through()
 
         def snapshot(outcome):
             twin = copy.copy(self)
@@ -165,7 +182,7 @@ class TrainableMixin:
         if hasattr(self, "_skl_callbacks"):
             recipe = replace(recipe, tasks=CallbackTasks(self, context, data, snapshot))
         context.call_on_fit_task_begin(estimator=self, **data)
-        outcome = fit_in_mode(recipe, stopping, rows_val, module)
+        outcome = fit_in_mode(recipe, stopping, rows_val, module, optimizer)
         self._store(recipe, likelihood, units, outcome, extend=continues)
         context.call_on_fit_task_end(estimator=self, **data, reconstruction_attributes={})
         return outcome
@@ -179,27 +196,16 @@ class TrainableMixin:
             one_cycle=False,
         )
         recipe = replace(recipe, plan=plan)
-        if first:
-            module = recipe.start(recipe.rows, recipe.seed)
-        else:
-            module = self._resume(recipe, units)
-        optimizer = make_optimizer(module, plan)
-        settings = [
-            {name: group[name] for name in ("lr", "weight_decay")}
-            for group in optimizer.param_groups
-        ]
-        if getattr(self, "_optimizer_state", None) is not None:
-            # A copy: training changes the state in place, and may fail.
-            optimizer.load_state_dict(copy.deepcopy(self._optimizer_state))
-            for group, fresh in zip(optimizer.param_groups, settings, strict=True):
-                group.update(fresh)
+        module, optimizer = (None, None) if first else self._resume(recipe, units)
         outcome = fit_all(recipe, module, optimizer)
         self._store(recipe, likelihood, units, outcome, extend=not first)
-        self._optimizer_state = on_cpu(optimizer.state_dict())
 
     def _resume(self, recipe, units):
-        """Return a copy of the fitted module that training continues from."""
-        return self._fitted.trainable_copy().to(recipe.rows.device)
+        """Return a copy of the fitted module that training continues, and its optimiser."""
+        module = self._fitted.trainable_copy().to(recipe.rows.device)
+        optimizer = make_optimizer(module, recipe.plan)
+        set_moments(optimizer, self._moments)
+        return module, optimizer
 
     def _store(self, recipe, likelihood, units, outcome, extend):
         """Set the fitted attributes, after everything that can fail."""
@@ -210,7 +216,8 @@ class TrainableMixin:
         self._likelihood, self._units = likelihood, units
         self._fitted = Fitted(outcome.module)
         self._width = widest_layer(outcome.module, recipe.rows.shape[1])
-        self._optimizer_state = None
+        optimizer = outcome.optimizer
+        self._moments = {} if optimizer is None else on_cpu(optimizer.state_dict()["state"])
         self.device_ = str(recipe.rows.device)
         self.history_ = history
         self.n_iter_ = len(history["loss"])

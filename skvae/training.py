@@ -74,6 +74,18 @@ def make_optimizer(module, plan):
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
+def moments_of(optimizer):
+    """Return a copy of what an optimiser has seen: step counts and moments, no settings."""
+    return copy.deepcopy(optimizer.state_dict()["state"])
+
+
+def set_moments(optimizer, moments):
+    """Let an optimiser go on from moments; its settings, as the rate, stay its own."""
+    groups = optimizer.state_dict()["param_groups"]
+    # A copy: training changes them in place, and may fail.
+    optimizer.load_state_dict({"state": copy.deepcopy(moments), "param_groups": groups})
+
+
 def train(
     module,
     loss_terms,
@@ -166,15 +178,18 @@ class BestState:
         Checks without an improvement after which training should stop.
     tol : float
         The least improvement that counts against the patience.
+    optimizer : Optimizer, default=None
+        One whose moments are kept and restored with the state.
     """
 
-    def __init__(self, module, patience, tol):
+    def __init__(self, module, patience, tol, optimizer=None):
         self.module = module
+        self.optimizer = optimizer
         self.patience = patience
         self.tol = tol
         self.score = -float("inf")
         self.epoch = 0
-        self._state = None
+        self._state, self._moments = None, None
         self._epochs_seen = 0
         self._reference = -float("inf")
         self._last_gain = 0
@@ -196,6 +211,7 @@ class BestState:
         ):
             self.score, self.epoch = score, epoch
             self._state = copy.deepcopy(self.module.state_dict())
+            self._moments = None if self.optimizer is None else moments_of(self.optimizer)
         if score > self._reference + self.tol:
             self._reference, self._last_gain = score, epoch
         return epoch - self._last_gain >= self.patience
@@ -208,6 +224,8 @@ class BestState:
     def restore(self):
         """Give the module back its best state."""
         self.module.load_state_dict(self._state)
+        if self.optimizer is not None:
+            set_moments(self.optimizer, self._moments)
 
 
 def on_cpu(state):

@@ -84,8 +84,13 @@ default="diagonal"
     tol : float, default=1e-4
         That least improvement, in nats per row.
     warm_start : bool, default=False
-        Whether `fit` continues from the present state. Cross-validation would then judge
-        rows that the model has seen, and all epochs are done instead.
+        Whether `fit` continues from the present state, with the optimiser's moments: those
+        of the state that was kept. It does up to `max_iter` further epochs, under a one-cycle
+        schedule of their own and with other draws, and appends to the history; two fits of
+        10 epochs are not one of 20. With an integer `random_state` the same rows are held
+        out again. A model that was pickled or saved in between goes on
+        to the same bits. Cross-validation would judge rows that the model has seen, and
+        all epochs are done instead.
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:<number>"; "auto" is CUDA where there is one.
     precision : {"float32", "bfloat16"}, default="float32"

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import AutoencoderTransformer, VAETransformer
+from skvae.callbacks import Checkpoint
 from skvae.networks import MLP
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -254,12 +255,12 @@ def test_progress_bars_reach_from_a_pipeline_to_the_epochs(estimator, quick, iri
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_callbacks_reach_through_a_search(n_jobs, quick, iris, capsys, monkeypatch):
+def test_callbacks_reach_through_a_search(n_jobs, quick, iris, capsys, monkeypatch, tmp_path):
     pytest.importorskip("rich")
     monkeypatch.setenv("COLUMNS", "200")
     monitor = ScoringMonitor(scoring={"score": score})
     search = GridSearchCV(
-        quick(early_stopping="cv").set_callbacks(monitor),
+        quick(early_stopping="cv").set_callbacks(monitor, Checkpoint(tmp_path / "vae")),
         {"latent_dim": [1, 2]},
         cv=2,
         n_jobs=n_jobs,
@@ -273,3 +274,5 @@ def test_callbacks_reach_through_a_search(n_jobs, quick, iris, capsys, monkeypat
     by_task = {row["task_id_path"]: row["score"] for row in monitor.get_logs().data}
     assert by_task[0, 1] == search.best_estimator_.score(iris)
     assert {path[:3] for path in by_task if path[1] == 0} == {(0, 0, k) for k in range(4)}
+    refit = pickle.loads((tmp_path / "vae").read_bytes())
+    assert_same(outputs(refit, iris[:9]), outputs(search.best_estimator_, iris[:9]))

@@ -291,3 +291,10 @@ def test_progress_is_one_line_an_epoch_in_the_units_of_the_data(capsys):
 def test_nothing_is_printed_unless_asked_for(capsys):
     fit_all(make_recipe())
     assert capsys.readouterr().out == ""
+
+
+def test_what_continues_holds_out_the_same_rows():
+    first, second = Witness(), Witness()
+    fit_in_mode(make_recipe(objective=first), stopping(True))
+    fit_in_mode(make_recipe(objective=second, epochs_before=7), stopping(True))
+    assert second.judged == first.judged

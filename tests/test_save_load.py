@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
 import torch
+from callback_cases import Recorder
 from helpers import assert_same, outputs
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
@@ -16,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skvae
 from skvae import AutoencoderTransformer, VAETransformer
+from skvae.files import write_atomically
 from skvae.likelihoods import Bernoulli, Gaussian
 from skvae.networks import MLP, ConvNet, ModuleNetwork
 from skvae.posteriors import Full
@@ -131,6 +134,52 @@ def test_saving_changes_nothing_and_repeats(quick, X, path, tmp_path):
     skvae.save(skvae.load(path), tmp_path / "again")
     assert path.read_bytes() == (tmp_path / "again").read_bytes()
     assert_same(outputs(model, X[:9]), expected)
+
+
+def test_callbacks_are_left_out_and_stay_with_the_estimator(quick, X, path):
+    model = quick().set_callbacks(Recorder()).fit(X)
+    twin = reload(model, path)
+    assert not hasattr(twin, "_skl_callbacks")
+    assert len(model._skl_callbacks) == 1
+    assert_same(outputs(twin, X[:9]), outputs(model, X[:9]))
+
+
+def test_what_a_killed_writer_left_is_taken_over(path):
+    left = path.with_name(f".{path.name}.tmp")
+    left.write_bytes(b"half" * 10_000)
+    skvae.save(VAETransformer(latent_dim=4), path)
+    assert skvae.load(path).latent_dim == 4
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_writers_of_one_file_take_turns(path):
+    contents = [bytes([number]) * 10**6 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda data: write_atomically(path, data), contents))
+    assert path.read_bytes() in contents
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("name", ["target", "missing"])
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(name, path, tmp_path):
+    target = tmp_path / "target"
+    target.write_bytes(b"another's")
+    path.with_name(f".{path.name}.tmp").symlink_to(tmp_path / name)
+    with pytest.raises(OSError, match=r"\.tmp"):
+        skvae.save(VAETransformer(), path)
+    assert target.read_bytes() == b"another's"
+    assert not (tmp_path / "missing").exists()
+
+
+def test_without_locks_the_temporary_files_have_names_of_their_own(path, monkeypatch):
+    monkeypatch.setattr("skvae.files.fcntl", None)
+    path.with_name(f".{path.name}.tmp").write_bytes(b"half")
+    skvae.save(VAETransformer(latent_dim=4), path)
+    assert skvae.load(path).latent_dim == 4
+    monkeypatch.setattr(os, "fsync", lambda _: os.stat("/nowhere"))
+    with pytest.raises(FileNotFoundError):
+        skvae.save(VAETransformer(latent_dim=5), path)
+    assert sorted(os.listdir(path.parent)) == [f".{path.name}.tmp", path.name]
 
 
 # -- what cannot be saved, and failures while writing ---------------------------------------

@@ -1,7 +1,11 @@
 """Training in several calls: warm starts and streams."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
+import torch
 from helpers import assert_same, outputs
 from sklearn.base import clone
 
@@ -56,6 +60,76 @@ def test_the_history_keeps_one_length_when_validation_comes_and_goes(second, qui
         train(iris)
         assert {len(values) for values in model.history_.values()} == {model.n_iter_}
         assert len(model.validation_scores_) in (0, model.n_iter_)
+
+
+@pytest.mark.parametrize("mode", [False, True, "cv"])
+def test_a_warm_start_goes_on_with_the_moments_of_the_state_that_was_kept(mode, quick, iris):
+    model = quick(early_stopping=mode, warm_start=True, max_iter=6).fit(iris)
+    scores, best = model.validation_scores_, model.best_validation_score_
+    # The start is kept where no epoch is better.
+    kept = 6 if mode is False else scores.index(best) + 1 if best in scores else 0
+    rows = 135 if mode is True else 150
+    assert steps_of(model) == ({kept * -(-rows // 64)} if kept else set())
+    before = max(steps_of(model), default=0)
+    model.set_params(early_stopping=False, max_iter=4).fit(iris)
+    assert steps_of(model) == {before + 4 * 3}
+
+
+def steps_of(model):
+    """Return how many steps the moments of the parameters have seen."""
+    return {int(entry["step"]) for entry in model._moments.values()}
+
+
+def test_the_moments_count(quick, iris):
+    model, fresh = (quick(warm_start=True).fit(iris) for _ in range(2))
+    fresh._moments = {}
+    assert (model.fit(iris).transform(iris) != fresh.fit(iris).transform(iris)).any()
+
+
+def test_a_warm_start_runs_through_a_schedule_of_its_own(quick, iris, monkeypatch):
+    rates, step = [], torch.optim.AdamW.step
+
+    def noted(optimizer, *args, **kwargs):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        return step(optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    model = quick(warm_start=True).fit(iris).set_params(learning_rate_init=0.1).fit(iris)
+    assert model.n_iter_ == 6
+    first, second = np.split(np.array(rates), 2)
+    np.testing.assert_allclose(second, first * 0.1 / 5e-3)
+    assert first.max() == pytest.approx(5e-3, rel=0.2)
+
+
+def test_in_hold_out_the_start_has_the_moments_it_came_with(quick, iris):
+    model = quick(warm_start=True).fit(iris)
+    before = steps_of(model)
+    # At such a rate no epoch is better than the start.
+    model.set_params(early_stopping=True, learning_rate_init=50.0).fit(iris)
+    assert model.best_validation_score_ > max(model.validation_scores_[-3:])
+    assert steps_of(model) == before
+
+
+@pytest.mark.parametrize(
+    "random_state", [0, np.random.RandomState(0)], ids=["int", "generator"]
+)
+@pytest.mark.parametrize("method", ["partial_fit", "fit"])
+def test_a_training_that_is_pickled_midway_gives_the_same_bits(
+    method, random_state, quick, iris
+):
+    def train(model, times):
+        for _ in range(times):
+            getattr(model, method)(iris)
+        return model
+
+    parameters = {"warm_start": True, "early_stopping": method == "fit", "max_iter": 2}
+    whole, halves = (
+        quick(random_state=copy.deepcopy(random_state), **parameters) for _ in range(2)
+    )
+    train(whole, 5)
+    halves = train(pickle.loads(pickle.dumps(train(halves, 3))), 2)
+    assert_same(outputs(halves, iris[:9]), outputs(whole, iris[:9]))
+    assert_same(outputs(train(halves, 1), iris[:9]), outputs(train(whole, 1), iris[:9]))
 
 
 # -- streams ---------------------------------------------------------------------------

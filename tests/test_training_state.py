@@ -11,7 +11,9 @@ from skvae.training import (
     BestState,
     Plan,
     make_optimizer,
+    moments_of,
     on_cpu,
+    set_moments,
     train,
 )
 
@@ -60,8 +62,22 @@ def test_an_optimizers_state_survives_the_way_over_the_cpu():
     first = make_optimizer(module, plan())
     list(epochs_of(module, first))
     second = make_optimizer(module, plan())
-    second.load_state_dict(on_cpu(first.state_dict()))
+    set_moments(second, on_cpu(first.state_dict()["state"]))
     assert second.state[module.weight]["step"] == 9
+
+
+def test_moments_bring_no_settings_and_are_copied():
+    module = nn.Linear(1, 1)
+    first = make_optimizer(module, plan())
+    list(epochs_of(module, first))
+    moments = moments_of(first)
+    before = str(moments)
+    second = make_optimizer(module, plan(learning_rate=7.0, weight_decay=0.3))
+    set_moments(second, moments)
+    assert [group["lr"] for group in second.param_groups] == [7.0, 7.0]
+    assert {group["weight_decay"] for group in second.param_groups} == {0.3, 0.0}
+    list(epochs_of(module, second))
+    assert str(moments) == before
 
 
 def test_on_cpu_copies_tensors_at_any_depth_and_keeps_the_rest():
@@ -122,6 +138,30 @@ def test_an_improvement_within_tol_is_kept_but_does_not_buy_patience():
 def test_small_improvements_that_add_up_to_tol_buy_patience():
     _, _, spent = follow([1, 1.06, 1.12, 1.18, 1.24], patience=3, tol=0.1)
     assert not any(spent)
+
+
+def test_the_moments_are_those_of_the_best_state():
+    module = nn.Linear(1, 1)
+    optimizer = make_optimizer(module, plan())
+    best = BestState(module, 10, 0.0, optimizer)
+    expected = {}
+    for score, _ in zip([1.0, 3.0, 2.0], epochs_of(module, optimizer), strict=True):
+        best.update(score)
+        if score == 3.0:
+            expected = moments_of(optimizer)
+    best.restore()
+    assert str(moments_of(optimizer)) == str(expected)
+    assert optimizer.state[module.weight]["step"] == 6
+
+
+def test_the_moments_of_an_unused_optimiser_are_none():
+    module = nn.Linear(1, 1)
+    optimizer = make_optimizer(module, plan())
+    best = BestState(module, 10, 0.0, optimizer)
+    best.update(1.0)
+    list(epochs_of(module, optimizer))
+    best.restore()
+    assert not optimizer.state
 
 
 def test_an_endless_divergence_spends_the_patience():
