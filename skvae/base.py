@@ -191,6 +191,7 @@ class LatentTransformer(
                 self,
                 X,
                 reset=reset,
+                accept_sparse="csr",
                 dtype=_DTYPES,
                 ensure_min_samples=2 if training and reset else 1,
             )
@@ -209,7 +210,9 @@ class LatentTransformer(
         except ValueError as error:
             raise ValueError(f"X_val has other columns than X. {error}") from error
         with naming(X_val, "X_val"):
-            X_val = check_array(X_val, dtype=_DTYPES, input_name="X_val", estimator=self)
+            X_val = check_array(
+                X_val, accept_sparse="csr", dtype=_DTYPES, input_name="X_val", estimator=self
+            )
         if X_val.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X_val has {X_val.shape[1]} features, but X has {self.n_features_in_}: pass "
@@ -260,5 +263,6 @@ class LatentTransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -18,6 +18,8 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 
+from skvae.rows import as_float64
+
 # The smallest noise variance of a feature that varies, in model units: a Heywood case
 # (a factor that explains one feature wholly) would take it to zero, and the
 # likelihood's gradient to infinity.
@@ -69,7 +71,7 @@ def second_moment(X, block=8192):
     """Return ``X' X / n`` in float64 for centred `X`, without a float64 copy of it."""
     total = np.zeros((X.shape[1], X.shape[1]))
     for start in range(0, len(X), block):
-        rows = X[start : start + block].astype(np.float64)
+        rows = as_float64(X[start : start + block])
         total += rows.T @ rows
     return total / len(X)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from skvae.rows import StreamedRows, spans
 from skvae.tasks import Tasks
 from skvae.training import Plan, few_threads, train
 
@@ -33,7 +34,7 @@ class Recipe:
     kl_warmup : int
         Epochs in which that weight rises from 0.
     plan : Plan
-    rows : Tensor of shape (n, n_features)
+    rows : Tensor or StreamedRows of shape (n, n_features)
         In model units.
     seed : int
     epochs_before : int
@@ -49,7 +50,7 @@ class Recipe:
     objective: Callable
     n_samples: int
     plan: Plan
-    rows: torch.Tensor
+    rows: torch.Tensor | StreamedRows
     seed: int
     epochs_before: int = 0
     beta: float = 1.0
@@ -139,7 +140,11 @@ class Outcome:
             return
         module, rows = self.module.eval(), recipe.rows
         eps = held_out_draws(recipe, len(rows), module.latent_dim)
-        own = squared_residuals(module, rows, eps).mean(0).double().cpu()
+        own = sum(
+            squared_residuals(module, rows[part], eps[:, part]).mean(0).double().cpu()
+            * ((part.stop - part.start) / len(rows))
+            for part in spans(rows.shape)
+        )
         module.decoder.head.set_noise(torch.maximum(self.noise, own).float())
 
     @property
@@ -222,8 +227,7 @@ def held_out_terms(recipe, module, rows, eps):
     module.eval()
     parts = []
     with few_threads(rows.numel()):
-        for start in range(0, len(rows), _EVALUATION_ROWS):
-            part = slice(start, start + _EVALUATION_ROWS)
+        for part in spans(rows.shape, most=_EVALUATION_ROWS):
             value, reconstruction, kl = recipe.objective(
                 module, rows[part], eps[:, part], recipe.n_samples, recipe.beta
             )
