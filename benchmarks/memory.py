@@ -38,11 +38,13 @@ def fill(X):
 
 
 def mapped(n_rows):
-    with tempfile.NamedTemporaryFile(suffix=".npy") as file:
-        shape = (n_rows, WIDTH)
-        fill(np.lib.format.open_memmap(file.name, "w+", np.float32, shape))
+    with tempfile.NamedTemporaryFile() as file:
+        block = fill(np.empty((n_rows // 100, WIDTH), np.float32))
+        for _ in range(100):
+            block.tofile(file)
+        file.flush()
         resource.setrlimit(resource.RLIMIT_DATA, (OWN_MEMORY, OWN_MEMORY))
-        return np.load(file.name, mmap_mode="r")
+        return np.memmap(file.name, np.float32, "r", shape=(100 * len(block), WIDTH))
 
 
 def sparse_rows(n_rows):

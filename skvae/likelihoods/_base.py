@@ -82,8 +82,8 @@ class Likelihood(Component):
         if outside:
             warnings.warn(
                 f"{outside} of the {X.shape[0] * X.shape[1]} values of {name} lie outside "
-                f"[{low:g}, {high:g}], the support of the {type(self).__name__} likelihood, and "
-                "were clipped to it.",
+                f"[{low:g}, {high:g}], the support of the {type(self).__name__} likelihood, "
+                "and were clipped to it.",
                 UserWarning,
                 stacklevel=4,
             )
