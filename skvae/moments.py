@@ -175,6 +175,8 @@ class TruncatedMoment:
     def leading(self, count):
         """Return the largest `count` eigenvalues, descending, and their vectors."""
         width = len(self.variance)
+        if not self.variance.any():
+            return np.zeros(count), np.eye(width, count)
         if width <= _DENSE_WIDTH:
             matrix = self.factor @ self.core @ self.factor.T + np.diag(self.rest)
             return DenseMoment(matrix).leading(count)

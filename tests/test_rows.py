@@ -10,6 +10,7 @@ from likelihood_cases import each_case
 from scipy import sparse
 from sklearn.datasets import load_iris
 
+from skvae import inference
 from skvae import rows as rows_module
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.rows import StreamedRows, Subset, blocks, extremes, feature_moments, open_rows, spans
@@ -133,6 +134,24 @@ def test_a_sparse_matrix_and_a_file_are_left_as_they_were(quick, tmp_path, copy_
     quick().fit(X).score(X)
     for part in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(X, part), getattr(before, part))
+
+
+def test_no_more_than_a_block_of_a_sparse_matrix_is_ever_dense(
+    quick, small_blocks, copy_nothing, monkeypatch
+):
+    copy_nothing()
+    monkeypatch.setattr(inference, "BLOCK_ELEMENTS", 128 * 20)
+    # Counts: a matrix of features by features is summed over more rows than a block has.
+    X = sparse.csr_array(np.rint(np.abs(table())))
+    sizes, toarray = [], sparse.csr_array.toarray
+    monkeypatch.setattr(
+        sparse.csr_array, "toarray", lambda part: sizes.append(part.shape) or toarray(part)
+    )
+    model = quick(likelihood="poisson", early_stopping=True, batch_size=7).fit(X)
+    model.partial_fit(X).transform(X)
+    model.score_samples(X), model.elbo(X)
+    assert len(sizes) > 100
+    assert max(np.prod(size) for size in sizes) <= 100
 
 
 # -- what is copied --------------------------------------------------------------------
