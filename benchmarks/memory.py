@@ -64,9 +64,8 @@ def binary(n_rows):
 
 CASES = {
     "float64": lambda n: fill(np.empty((n, WIDTH))),
-    "float32, columns contiguous": lambda n: fill(np.empty((n, WIDTH), np.float32, order="F")),
     "float32": lambda n: fill(np.empty((n, WIDTH), np.float32)),
-    "float32, a file, 1 GiB of own memory": lambda n: mapped(8 * n),
+    "float32, a file, 1 GiB of own memory": lambda n: mapped(4 * n),
     "sparse": sparse_rows,
     "sparse, Bernoulli": binary,
     "sparse, Poisson": sparse_rows,
@@ -102,7 +101,7 @@ def run(case, n_rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=128_000)
+    parser.add_argument("--rows", type=int, default=256_000)
     parser.add_argument("--case", choices=CASES)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
     args = parser.parse_args()

@@ -79,11 +79,11 @@ class LatentTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows. Sparse ones are converted to CSR.
         y : None
             Ignored.
-        X_val : array-like of shape (n_val_samples, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
             Rows to validate on, in place of a part of `X`.
 
         Returns
@@ -105,6 +105,10 @@ class LatentTransformer(
         the training has reached, at the end of `fit` that which is kept. A callback may end
         the training; when one fails, an earlier fit is kept. `ScoringMonitor` needs some
         `y`, though it is not used here. `partial_fit` calls no callbacks.
+
+        Training is in float32. An array of another dtype is copied once. A float32 array
+        whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
+        and a sparse matrix are read batch by batch, and are not copied once they are large.
         """
         with self._all_or_nothing(), trainable_mode():
             self._validate_params()
@@ -125,7 +129,7 @@ class LatentTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of one chunk.
         y : None
             Ignored.
@@ -147,7 +151,7 @@ class LatentTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------

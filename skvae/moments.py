@@ -1,4 +1,10 @@
-"""The second moment of rows: a matrix, or for many features its leading part."""
+"""The second moment of rows: a matrix, or for many features its leading part.
+
+References
+----------
+N. Halko, P.-G. Martinsson and J. A. Tropp (2011), Finding structure with randomness,
+SIAM Review 53(2), algorithms 4.4 (by scikit-learn) and 5.5.
+"""
 
 import numpy as np
 import torch
@@ -32,7 +38,7 @@ def moment_of(rows, latent_dim):
     width = rows.shape[1]
     # Factors beyond those asked for: with the noise, the order of the directions changes.
     rank = 2 * latent_dim + 40
-    if width <= _WIDEST_MATRIX or rank > width // 10:
+    if width <= _WIDEST_MATRIX or rank > width // 2:
         return DenseMoment(second_moment(rows))
     return TruncatedMoment.of_rows(rows, rank)
 
@@ -123,7 +129,7 @@ class TruncatedMoment:
 
         Among fewer rows than features the largest variances are too large: only their
         directions are used, and one pass over all rows gives the Nystroem approximation
-        ``S V (V' S V)^-1 V' S``, which never exceeds the moment `S` itself.
+        ``S V (V' S V)^-1 V' S`` (algorithm 5.5), which never exceeds the moment `S` itself.
         """
         directions = _leading_directions(rows, rank)
         variance, image = _image(rows, directions)

@@ -96,7 +96,8 @@ class Units:
         out = np.empty(X.shape, dtype=dtype)
         # By blocks, so that a large array is never doubled in float64.
         for span in spans(X.shape):
-            out[span] = (X[span] - self.loc) / self.scale
+            centred = X[span] - self.loc
+            np.divide(centred, self.scale, out=out[span], casting="same_kind")
         return out
 
     def leave(self, U):
