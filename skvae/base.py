@@ -86,11 +86,11 @@ class LatentTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training rows.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training rows. Sparse ones are converted to CSR.
         y : None
             Ignored.
-        X_val : array-like of shape (n_val_samples, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
             Rows to validate on, in place of a part of `X`.
 
         Returns
@@ -126,6 +126,10 @@ class LatentTransformer(
         training, and `history_` is that of the folds. A second Ctrl-C ends `fit` with
         KeyboardInterrupt, and so does the first in the candidates of a search, which must
         not compare a fit that was cut short; an earlier fit is then kept.
+
+        Training is in float32. An array of another dtype is copied once. A float32 array
+        whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
+        and a sparse matrix are read batch by batch, and are not copied once they are large.
         """
         with self._all_or_nothing(), trainable_mode():
             self._validate_params()
@@ -149,7 +153,7 @@ class LatentTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The rows of one chunk.
         y : None
             Ignored.
@@ -171,7 +175,7 @@ class LatentTransformer(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
 
         Returns
         -------
@@ -215,6 +219,7 @@ class LatentTransformer(
                 self,
                 X,
                 reset=reset,
+                accept_sparse="csr",
                 dtype=_DTYPES,
                 ensure_min_samples=2 if training and reset else 1,
             )
@@ -243,7 +248,9 @@ class LatentTransformer(
         except ValueError as error:
             raise ValueError(f"X_val has other columns than X. {error}") from error
         with naming(X_val, "X_val"):
-            X_val = check_array(X_val, dtype=_DTYPES, input_name="X_val", estimator=self)
+            X_val = check_array(
+                X_val, accept_sparse="csr", dtype=_DTYPES, input_name="X_val", estimator=self
+            )
         if X_val.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X_val has {X_val.shape[1]} features, but X has {self.n_features_in_}: pass "
@@ -294,5 +301,6 @@ class LatentTransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -17,6 +17,7 @@ from skvae.recipe import (
     run_epochs,
     squared_residuals,
 )
+from skvae.rows import Subset
 from skvae.stack import Stack
 from skvae.training import train
 
@@ -183,7 +184,7 @@ class Fold:
         self.recipe = recipe
         self.kept = torch.as_tensor(kept)
         self.held_out = recipe.rows[torch.as_tensor(held)]
-        self.module = recipe.start(recipe.rows[self.kept], recipe.seed)
+        self.module = recipe.start(Subset(recipe.rows, self.kept), recipe.seed)
         # As many draws in each fold, though some hold out a row less.
         eps = held_out_draws(recipe, n_most, self.module.latent_dim)
         self.eps = eps[:, : len(held)]

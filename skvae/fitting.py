@@ -11,6 +11,7 @@ import torch
 
 from skvae.cross_validation import fit_cross_validated
 from skvae.recipe import Outcome, diverged, held_out_draws, mean_terms, record, run_epochs
+from skvae.rows import Subset
 from skvae.training import FEW_ROWS, BestState, make_optimizer
 
 _N_SPLITS = 5
@@ -58,7 +59,7 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None, optimizer=None):
     ----------
     recipe : Recipe
     stopping : Stopping
-    rows_val : Tensor, default=None
+    rows_val : Tensor or StreamedRows, default=None
         The caller's own rows to validate on.
     module : Module, default=None
         One to continue from. Cross-validation would then judge rows that the module has
@@ -88,10 +89,7 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None, optimizer=None):
         )
     # The same rows as at first, also when training continues: it has seen the others.
     order = torch.randperm(n_rows, generator=replace(recipe, epochs_before=0).generator(4))
-    kept, rows_val = (
-        order[held:].sort().values,
-        recipe.rows[order[:held].to(recipe.rows.device)],
-    )
+    kept, rows_val = order[held:].sort().values, Subset(recipe.rows, order[:held])
     return fit_hold_out(recipe, kept, rows_val, stopping, module, optimizer)
 
 

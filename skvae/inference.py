@@ -5,6 +5,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from skvae.machine import few_threads
+from skvae.rows import dense
 
 # Elements of the widest layer that one block may hold.
 BLOCK_ELEMENTS = 2**22
@@ -19,7 +20,7 @@ def by_blocks(function, rows, width, device):
     ----------
     function : callable
         Maps a tensor (n, n_columns) to a tensor whose first axis is n.
-    rows : ndarray of shape (n_rows, n_columns)
+    rows : ndarray or CSR matrix of shape (n_rows, n_columns)
     width : int
         Elements per row of the widest intermediate result.
     device : str or torch.device
@@ -29,11 +30,11 @@ def by_blocks(function, rows, width, device):
     ndarray
         The results, concatenated.
     """
-    block = max(1, BLOCK_ELEMENTS // max(width, 1))
-    with torch.inference_mode(), few_threads(min(block, len(rows)) * width):
+    block, n_rows = max(1, BLOCK_ELEMENTS // max(width, 1)), rows.shape[0]
+    with torch.inference_mode(), few_threads(min(block, n_rows) * width):
         parts = [
-            function(_tensor(rows[start : start + block], device)).cpu().numpy()
-            for start in range(0, len(rows), block)
+            function(_tensor(dense(rows[start : start + block]), device)).cpu().numpy()
+            for start in range(0, n_rows, block)
         ]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

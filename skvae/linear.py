@@ -15,16 +15,14 @@ perspective on posterior collapse, NeurIPS.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
-from scipy.sparse.linalg import eigsh
+
+from skvae.moments import as_moment
 
 # The smallest noise variance of a feature that varies, in model units: a Heywood case
 # (a factor that explains one feature wholly) would take it to zero, and the
 # likelihood's gradient to infinity.
 MIN_NOISE_VARIANCE = 1e-6
 
-# Below this width LAPACK's dense solver is faster than Lanczos iteration.
-_DENSE_WIDTH = 200
 _MAX_ITERATIONS = 1000
 
 
@@ -65,15 +63,6 @@ class LinearGaussian:
         return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision))
 
 
-def second_moment(X, block=8192):
-    """Return ``X' X / n`` in float64 for centred `X`, without a float64 copy of it."""
-    total = np.zeros((X.shape[1], X.shape[1]))
-    for start in range(0, len(X), block):
-        rows = X[start : start + block].astype(np.float64)
-        total += rows.T @ rows
-    return total / len(X)
-
-
 def factor_analysis(covariance, latent_dim, n_samples):
     """Maximum-likelihood factor analysis of a covariance matrix.
 
@@ -83,8 +72,8 @@ def factor_analysis(covariance, latent_dim, n_samples):
 
     Parameters
     ----------
-    covariance : ndarray of shape (n_features, n_features)
-        Normalised by the number of rows.
+    covariance : ndarray of shape (n_features, n_features), or a moment
+        Normalised by the number of rows; a moment is one of :mod:`skvae.moments`.
     latent_dim : int
     n_samples : int
         Rows behind the covariance; scikit-learn's tolerance is on their summed
@@ -94,25 +83,26 @@ def factor_analysis(covariance, latent_dim, n_samples):
     -------
     LinearGaussian
     """
-    variance = np.diag(covariance).copy()
+    covariance = as_moment(covariance)
+    variance = covariance.diagonal()
     varies = variance > 0
     if not varies.any():
         return LinearGaussian.from_loadings(np.zeros((len(variance), latent_dim)), variance)
-    inner = covariance[np.ix_(varies, varies)]
-    noise = np.ones(len(inner))
+    inner, n_varying = covariance.among(varies), np.count_nonzero(varies)
+    noise = np.ones(n_varying)
     # One factor fewer than features already reproduces any covariance; scikit-learn's
     # likelihood counts a surplus eigenvalue below 1 wrongly, and stops too early.
-    rank = max(1, min(latent_dim, len(inner) - 1))
+    rank = max(1, min(latent_dim, n_varying - 1))
     previous = -np.inf
     # 0.01 nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
     tol = max(0.01 / n_samples, 1e-6)
     for _ in range(_MAX_ITERATIONS):
         root = np.sqrt(noise) + 1e-12
-        scaled = inner / np.outer(root, root)
-        values, vectors = _leading_eigenpairs(scaled, rank)
+        scaled = inner.over(root)
+        values, vectors = scaled.leading(rank)
         values = np.maximum(values, 1e-12)
         loadings = vectors * np.sqrt(np.maximum(values - 1, 0)) * root[:, None]
-        unexplained = np.trace(scaled) - values.sum()
+        unexplained = scaled.diagonal().sum() - values.sum()
         log_likelihood = -(np.log(values).sum() + unexplained + np.log(noise).sum()) / 2
         if log_likelihood - previous < tol:
             break
@@ -130,7 +120,7 @@ def probabilistic_pca(covariance, latent_dim, noise_variance=None):
 
     Parameters
     ----------
-    covariance : ndarray of shape (n_features, n_features)
+    covariance : ndarray of shape (n_features, n_features), or a moment
     latent_dim : int
         At or above ``n_features`` the surplus dimensions carry nothing: one fewer
         than ``n_features`` already reproduces any covariance.
@@ -141,32 +131,15 @@ def probabilistic_pca(covariance, latent_dim, noise_variance=None):
     -------
     LinearGaussian
     """
-    n_features = len(covariance)
+    covariance = as_moment(covariance)
+    variance = covariance.diagonal()
+    n_features, trace = len(variance), variance.sum()
     rank = min(latent_dim, n_features if noise_variance is not None else n_features - 1)
     loadings = np.zeros((n_features, latent_dim))
-    trace = np.trace(covariance)
     values, vectors = np.zeros(0), np.zeros((n_features, 0))
     if rank > 0:
-        values, vectors = _leading_eigenpairs(covariance, rank)
+        values, vectors = covariance.leading(rank)
     if noise_variance is None:
         noise_variance = max((trace - values.sum()) / (n_features - rank), MIN_NOISE_VARIANCE)
     loadings[:, :rank] = vectors * np.sqrt(np.maximum(values - noise_variance, 0))
     return LinearGaussian.from_loadings(loadings, np.full(n_features, noise_variance))
-
-
-def _leading_eigenpairs(matrix, count):
-    """Return the largest `count` eigenvalues, descending, and their vectors."""
-    width = len(matrix)
-    count = min(count, width)
-    if not matrix.any():
-        return np.zeros(count), np.eye(width)[:, :count]
-    if width <= _DENSE_WIDTH or count > width // 10:
-        values, vectors = eigh(matrix, subset_by_index=(width - count, width - 1))
-    else:
-        # Lanczos iteration starts from a random vector, and from another one when the
-        # space that it spans is used up: both are seeded.
-        rng = np.random.default_rng(0)
-        values, vectors = eigsh(matrix, k=count, v0=rng.standard_normal(width), rng=rng)
-        order = np.argsort(values)
-        values, vectors = values[order], vectors[:, order]
-    return values[::-1], vectors[:, ::-1]

@@ -101,7 +101,7 @@ def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_sha
     Parameters
     ----------
     network, likelihood, posterior : Component
-    rows : Tensor of shape (n, n_features)
+    rows : Tensor or StreamedRows of shape (n, n_features)
         Training rows in model units; the output's bias starts at their mean.
     units : Units
     latent_dim : int

@@ -8,6 +8,7 @@ import torch
 
 from skvae.machine import few_threads
 from skvae.model import widest_layer
+from skvae.rows import StreamedRows, spans
 from skvae.tasks import Tasks
 from skvae.training import Plan, make_optimizer, train
 
@@ -37,7 +38,7 @@ class Recipe:
     body_dtype : torch.dtype, default=None
         Of the networks' products in training; None is float32.
     plan : Plan
-    rows : Tensor of shape (n, n_features)
+    rows : Tensor or StreamedRows of shape (n, n_features)
         In model units.
     seed : int
     epochs_before : int
@@ -55,7 +56,7 @@ class Recipe:
     objective: Callable
     n_samples: int
     plan: Plan
-    rows: torch.Tensor
+    rows: torch.Tensor | StreamedRows
     seed: int
     epochs_before: int = 0
     beta: float = 1.0
@@ -158,7 +159,11 @@ class Outcome:
             return
         module, rows = self.module.eval(), recipe.rows
         eps = held_out_draws(recipe, len(rows), module.latent_dim)
-        own = squared_residuals(module, rows, eps).mean(0).double().cpu()
+        own = sum(
+            squared_residuals(module, rows[part], eps[:, part]).mean(0).double().cpu()
+            * ((part.stop - part.start) / len(rows))
+            for part in spans(rows.shape)
+        )
         module.decoder.head.set_noise(torch.maximum(self.noise, own).float())
 
     @property
@@ -244,8 +249,7 @@ def held_out_terms(recipe, module, rows, eps):
     module.eval()
     parts = []
     with few_threads(rows.numel()):
-        for start in range(0, len(rows), _EVALUATION_ROWS):
-            part = slice(start, start + _EVALUATION_ROWS)
+        for part in spans(rows.shape, most=_EVALUATION_ROWS):
             value, reconstruction, kl = recipe.objective(
                 module, rows[part], eps[:, part], recipe.n_samples, recipe.beta
             )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
-import torch
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
@@ -18,6 +17,7 @@ from skvae.interrupts import Interrupt
 from skvae.machine import body_dtype, resolve_device
 from skvae.model import Fitted, widest_layer
 from skvae.recipe import Recipe, join_histories
+from skvae.rows import open_rows
 from skvae.tasks import CallbackTasks, is_one_of_many
 from skvae.training import Plan, make_optimizer, on_cpu, set_moments
 
@@ -97,13 +97,13 @@ class TrainableMixin:
         recipe = Recipe(
             start=self._start(components, units, image_shape),
             plan=Plan.for_rows(
-                len(X),
+                X.shape[0],
                 self.batch_size,
                 self.max_iter,
                 self.learning_rate_init,
                 self.weight_decay,
             ),
-            rows=_on_device(X, units, device),
+            rows=open_rows(X, units, device, likelihood.support),
             seed=int(own_generator(self.random_state).randint(2**31 - 1)),
             epochs_before=self.n_iter_ if continues else 0,
             body_dtype=body_dtype(self.precision, device),
@@ -126,7 +126,7 @@ class TrainableMixin:
         rows_val = None
         if X_val is not None:
             X_val = likelihood.clip(X_val, "X_val")
-            rows_val = _on_device(X_val, units, recipe.rows.device)
+            rows_val = open_rows(X_val, units, recipe.rows.device, likelihood.support)
         with Interrupt() as interrupt:
             recipe = replace(recipe, interrupted=lambda: interrupt.requested)
             outcome = self._train(
@@ -234,9 +234,3 @@ class TrainableMixin:
 
     def _store_more(self, recipe, outcome):
         """Set fitted attributes that only one estimator has."""
-
-
-def _on_device(X, units, device):
-    """Return rows in model units as a float32 tensor."""
-    rows = np.require(units.enter(X, np.float32), requirements=["C", "W"])
-    return torch.from_numpy(rows).to(device)

@@ -106,8 +106,8 @@ def train(
     loss_terms : callable
         Maps a batch of rows and the number of the epoch to a tensor of means over the
         batch. The first is minimised, the others are reported.
-    rows : Tensor of shape (n, n_features)
-        On the module's device.
+    rows : Tensor or StreamedRows of shape (n, n_features)
+        On the module's device, or giving what is.
     plan : Plan
     generator : torch.Generator
         On the CPU; gives the order of the rows.

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
-# Rows are mapped in blocks, so that a large array is never doubled in float64.
-_BLOCK_ELEMENTS = 2**22
+from skvae.rows import blocks, dense, spans
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class Units:
         noise isotropic. A constant feature keeps the scale 1.
         """
         with np.errstate(over="ignore", invalid="ignore"):
-            loc = X.mean(axis=0, dtype=np.float64)
+            loc = _mean(X)
             # The mean of equal values is off by rounding: more than a spike is wide.
-            loc = np.where((X[0] == X).all(axis=0), X[0], loc)
+            first = dense(X[:1])[0]
+            loc = np.where(_always(first, X), first, loc)
             variance = _variance(X, loc)
             pooled = float(np.mean(variance))
         finite = np.isfinite(loc) & np.isfinite(variance)
@@ -53,7 +54,8 @@ class Units:
             )
         # As StandardScaler: what differs by rounding only is constant.
         eps = np.finfo(np.float64).eps
-        constant = variance <= len(X) * eps * variance + (len(X) * loc * eps) ** 2
+        n_rows = X.shape[0]
+        constant = variance <= n_rows * eps * variance + (n_rows * loc * eps) ** 2
         if shared:
             scale = np.full(X.shape[1], np.sqrt(pooled) if not constant.all() else 1.0)
         else:
@@ -92,10 +94,10 @@ class Units:
         if self.is_identity:
             return X.astype(dtype, copy=False)
         out = np.empty(X.shape, dtype=dtype)
-        block = max(1, _BLOCK_ELEMENTS // max(1, X.shape[1]))
-        for start in range(0, len(X), block):
-            rows = slice(start, start + block)
-            out[rows] = (X[rows] - self.loc) / self.scale
+        # By blocks, so that a large array is never doubled in float64.
+        for span in spans(X.shape):
+            centred = X[span] - self.loc
+            np.divide(centred, self.scale, out=out[span], casting="same_kind")
         return out
 
     def leave(self, U):
@@ -105,10 +107,26 @@ class Units:
         return (U * self.scale + self.loc).astype(U.dtype, copy=False)
 
 
+def _always(row, X):
+    """Whether each feature has that row's value in all rows."""
+    same = np.ones(X.shape[1], dtype=bool)
+    for block in blocks(X):
+        same &= (row == block).all(axis=0)
+    return same
+
+
+def _mean(X):
+    """Mean per feature in float64."""
+    if not sparse.issparse(X):
+        return X.mean(axis=0, dtype=np.float64)
+    # Row after row, as NumPy sums the columns of an array: the same bits.
+    sums = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
+    return sums / X.shape[0]
+
+
 def _variance(X, loc):
     """Two-pass variance in float64, by blocks."""
     total = np.zeros(X.shape[1])
-    block = max(1, _BLOCK_ELEMENTS // max(1, X.shape[1]))
-    for start in range(0, len(X), block):
-        total += np.square(X[start : start + block] - loc).sum(axis=0)
-    return total / len(X)
+    for block in blocks(X):
+        total += np.square(block - loc).sum(axis=0)
+    return total / X.shape[0]

@@ -12,6 +12,7 @@ from skvae.model import build_vae, can_start_affine, start_affine
 from skvae.networks import NETWORKS
 from skvae.objectives import OBJECTIVES
 from skvae.posteriors import POSTERIORS, marginal_kl
+from skvae.rows import Subset, blocks
 
 # So many rows tell a mean KL well enough; all of them would cost an epoch's fifth.
 _KL_ROWS = 4096
@@ -264,7 +265,8 @@ default="diagonal"
 
     def _store_more(self, recipe, outcome):
         """Mean KL per latent dimension over the training rows, or evenly spaced ones."""
-        rows = recipe.rows[:: -(-len(recipe.rows) // _KL_ROWS)]
+        chosen = torch.arange(0, len(recipe.rows), -(-len(recipe.rows) // _KL_ROWS))
+        rows = Subset(recipe.rows, chosen)
         with torch.inference_mode():
-            kl = marginal_kl(outcome.module.encoder(rows))
-        self.latent_kl_ = kl.mean(0, dtype=torch.float64).cpu().numpy()
+            parts = [marginal_kl(outcome.module.encoder(block)) for block in blocks(rows)]
+        self.latent_kl_ = torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()

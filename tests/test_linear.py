@@ -6,14 +6,14 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from skvae import linear
+from skvae import moments
 from skvae.linear import (
     MIN_NOISE_VARIANCE,
     LinearGaussian,
     factor_analysis,
     probabilistic_pca,
-    second_moment,
 )
+from skvae.moments import second_moment
 
 LOADERS = [load_iris, load_wine, load_diabetes, load_breast_cancer]
 each_table = pytest.mark.parametrize("load", LOADERS)
@@ -211,12 +211,12 @@ def test_singular_data_reach_the_floor_exactly():
 def test_a_wide_matrix_goes_by_lanczos_and_agrees_with_the_dense_solver(method, monkeypatch):
     covariance = factors(240)
     calls = []
-    eigsh = linear.eigsh
-    monkeypatch.setattr(linear, "eigsh", lambda *a, **k: calls.append(1) or eigsh(*a, **k))
+    eigsh = moments.eigsh
+    monkeypatch.setattr(moments, "eigsh", lambda *a, **k: calls.append(1) or eigsh(*a, **k))
     lanczos = method(covariance, 3)
     assert calls
     calls.clear()
-    monkeypatch.setattr(linear, "_DENSE_WIDTH", 1000)
+    monkeypatch.setattr(moments, "_DENSE_WIDTH", 1000)
     dense = method(covariance, 3)
     assert not calls
     # Both to machine precision; FactorAnalysis's iteration carries it on.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from skvae import units as units_module
+from skvae import rows
 from skvae.units import Units
 
 EPS64, EPS32 = np.finfo(np.float64).eps, np.finfo(np.float32).eps
@@ -102,7 +102,7 @@ def test_rows_are_left_as_they_were(shared):
 def test_blocks_of_rows_give_the_bits_of_one_block(monkeypatch):
     X = table()
     whole = Units.standardizing(X).enter(X)
-    monkeypatch.setattr(units_module, "_BLOCK_ELEMENTS", 7)
+    monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 7)
     units = Units.standardizing(X)
     # The variance is summed in another order, the map itself is element by element.
     np.testing.assert_allclose(units.enter(X), whole, rtol=1e-12)

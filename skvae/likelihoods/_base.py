@@ -3,9 +3,11 @@
 import warnings
 
 import numpy as np
+from scipy import sparse
 from torch import nn
 
 from skvae.components import Component
+from skvae.rows import blocks, dense, extremes
 from skvae.units import Units
 
 # Values so little outside the support are taken for its edge.
@@ -22,7 +24,10 @@ class Likelihood(Component):
     remedy = ""
 
     def head(self, rows, units) -> "LikelihoodHead":
-        """Return the head for training rows (n, n_features) in model units."""
+        """Return the head for training rows (n, n_features) in model units.
+
+        They may be too many to be held at once: :func:`skvae.rows.blocks` gives tensors.
+        """
         raise NotImplementedError
 
     def units(self, X) -> Units:
@@ -38,13 +43,15 @@ class Likelihood(Component):
         return None
 
     def check_support(self, X, feature_names=None, argument="X"):
-        """Return training data inside the support, or raise ValueError.
+        """Return training data, or raise ValueError where they leave the support.
 
         The message names the column that is furthest outside and its range. Rounding is
-        forgiven: MinMaxScaler gives values of 1 + 2e-16.
+        forgiven: MinMaxScaler gives values of 1 + 2e-16. It is clipped as the rows are read.
         """
         low, high = self.support
-        lowest, highest = X.min(axis=0), X.max(axis=0)
+        if not np.isfinite(self.support).any():
+            return X
+        lowest, highest = extremes(X)
         excess = np.maximum(low - lowest, highest - high)
         worst = int(np.argmax(excess))
         if excess[worst] > _ROUNDING:
@@ -54,7 +61,7 @@ class Likelihood(Component):
                 f"but {name} of {argument} ranges from {lowest[worst]:.6g} to "
                 f"{highest[worst]:.6g}. {self.remedy}"
             )
-        return np.clip(X, low, high) if excess[worst] > 0 else X
+        return X
 
     def clip(self, X, name="X"):
         """Return `X` with values outside the support moved to its edge, and warn once.
@@ -63,18 +70,39 @@ class Likelihood(Component):
         support slightly; an error there would break every grid search.
         """
         low, high = self.support
-        if (low == -np.inf and high == np.inf) or (X.min() >= low and X.max() <= high):
+        if not np.isfinite(self.support).any():
             return X
-        outside = (low - _ROUNDING > X) | (high + _ROUNDING < X)
-        if outside.any():
+        lowest, highest = extremes(X)
+        if lowest.min() >= low and highest.max() <= high:
+            return X
+        outside = sum(
+            np.count_nonzero((low - _ROUNDING > block) | (high + _ROUNDING < block))
+            for block in blocks(X)
+        )
+        if outside:
             warnings.warn(
-                f"{outside.sum()} of the {X.size} values of {name} lie outside [{low:g}, "
-                f"{high:g}], the support of the {type(self).__name__} likelihood, and were "
-                "clipped to it.",
+                f"{outside} of the {X.shape[0] * X.shape[1]} values of {name} lie outside "
+                f"[{low:g}, {high:g}], the support of the {type(self).__name__} likelihood, "
+                "and were clipped to it.",
                 UserWarning,
                 stacklevel=4,
             )
-        return np.clip(X, low, high)
+        return _clipped(X, low, high)
+
+    def _inside(self, X):
+        """Iterate over dense blocks of rows, with rounding outside the support clipped."""
+        for block in blocks(X):
+            yield np.clip(block, *self.support)
+
+
+def _clipped(X, low, high):
+    if not sparse.issparse(X) or not low <= 0 <= high:
+        return np.clip(dense(X), low, high)
+    X = X.copy()
+    # An element may be stored in parts, and only their sum is the value.
+    X.sum_duplicates()
+    np.clip(X.data, low, high, out=X.data)
+    return X
 
 
 class LikelihoodHead(nn.Module):

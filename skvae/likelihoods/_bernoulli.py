@@ -8,6 +8,7 @@ from torch.distributions import Independent
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from skvae.likelihoods._base import Likelihood, LikelihoodHead
+from skvae.rows import blocks
 
 _REMEDY = "Scale it, for example with MinMaxScaler, or use likelihood='gaussian'."
 
@@ -188,5 +189,5 @@ class StableContinuousBernoulli(TorchContinuousBernoulli):
 def _smoothed_mean(rows):
     """Mean per feature, kept inside (0, 1) by half a pseudo-count on either side."""
     # By blocks: a float64 sum over float32 rows converts them first, and is slow.
-    total = sum(block.sum(0).double() for block in rows.split(4096))
+    total = sum(block.sum(0).double() for block in blocks(rows, most=4096))
     return (total + 0.5) / (len(rows) + 1)

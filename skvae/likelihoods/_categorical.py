@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Distribution, constraints
 
 from skvae.likelihoods._base import Likelihood, LikelihoodHead
+from skvae.rows import feature_sums
 
 
 class Categorical(Likelihood):
@@ -36,16 +37,17 @@ class Categorical(Likelihood):
 
     def head(self, rows, units):
         """Return a :class:`CategoricalHead` centred at the rows' frequencies."""
-        frequencies = (rows.double().sum(0) + 0.5) / (len(rows) + 1)
-        return CategoricalHead(frequencies.log().float().cpu(), self._blocks(rows.shape[1]))
+        frequencies = (feature_sums(rows) + 0.5) / (len(rows) + 1)
+        return CategoricalHead(frequencies.log().float(), self._blocks(rows.shape[1]))
 
     def check_support(self, X, feature_names=None, argument="X"):
         """Return one-hot rows, or raise ValueError for others."""
         X = super().check_support(X, feature_names, argument)
         start = 0
-        for size in self._blocks(X.shape[1]):
-            block = X[:, start : start + size]
-            if not (((block == 0) | (block == 1)).all() and (block.sum(axis=1) == 1).all()):
+        ends = np.cumsum(self._blocks(X.shape[1]))
+        broken = sum(_broken(rows, ends) for rows in self._inside(X))
+        for size, is_broken in zip(self._blocks(X.shape[1]), broken, strict=True):
+            if is_broken:
                 raise ValueError(
                     f"The Categorical likelihood needs exactly one 1 and else 0 in columns "
                     f"{start} to {start + size - 1} of each row of {argument}. "
@@ -67,6 +69,17 @@ class Categorical(Likelihood):
                 f"that sum to the {n_features} features of X."
             )
         return sizes
+
+
+def _broken(rows, ends):
+    """Count the rows in which each variable is not one-hot; `ends` are its last columns."""
+    odd = (rows != 0) & (rows != 1)
+    return np.array(
+        [
+            np.count_nonzero(odd[:, part].any(axis=1) | (rows[:, part].sum(axis=1) != 1))
+            for part in map(slice, np.r_[0, ends[:-1]], ends)
+        ]
+    )
 
 
 class CategoricalHead(LikelihoodHead):

@@ -8,6 +8,7 @@ from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 
 from skvae.likelihoods._base import Likelihood, LikelihoodHead
+from skvae.rows import extremes, feature_moments, feature_sums
 
 # Log-rates beyond these leave float32.
 _LOG_RATE_RANGE = (-30.0, 30.0)
@@ -38,7 +39,7 @@ class Counts(Likelihood):
     def check_support(self, X, feature_names=None, argument="X"):
         """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
         X = super().check_support(X, feature_names, argument)
-        highest = X.max(axis=0)
+        _, highest = extremes(X)
         worst = int(np.argmax(highest))
         if highest[worst] > _LARGEST_COUNT:
             name = _called(worst, feature_names)
@@ -47,7 +48,9 @@ class Counts(Likelihood):
                 f"{_LARGEST_COUNT:.0e}, but {name} of {argument} has {highest[worst]:.6g}. "
                 "Use likelihood='gaussian'."
             )
-        broken = (np.rint(X) != X).any(axis=0)
+        broken = np.zeros(X.shape[1], dtype=bool)
+        for block in self._inside(X):
+            broken |= (np.rint(block) != block).any(axis=0)
         if broken.any():
             name = _called(int(np.argmax(broken)), feature_names)
             raise ValueError(
@@ -113,10 +116,10 @@ class NegativeBinomial(Counts):
 
     def head(self, rows, units):
         """Return a :class:`NegativeBinomialHead` with the rows' mean and variance."""
-        mean, variance = rows.double().mean(0), rows.double().var(0, correction=0)
+        mean, variance = feature_moments(rows)
         excess = (variance - mean).clamp(min=1e-3 * (mean.square() + 1e-6))
         dispersion = (mean.square() / excess).clamp(1e-2, 1e3)
-        return NegativeBinomialHead(_log_mean(rows), dispersion.log().float().cpu())
+        return NegativeBinomialHead(_log_mean(rows), dispersion.log().float())
 
 
 class _NegativeBinomial(TorchNegativeBinomial):
@@ -165,4 +168,4 @@ def _called(column, feature_names):
 
 def _log_mean(rows):
     """Return the log-mean per feature, with half a pseudo-count."""
-    return ((rows.double().sum(0) + 0.5) / (len(rows) + 1)).log().float().cpu()
+    return ((feature_sums(rows) + 0.5) / (len(rows) + 1)).log().float()

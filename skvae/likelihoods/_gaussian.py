@@ -9,12 +9,9 @@ from torch import nn
 
 from skvae.likelihoods._base import Likelihood
 from skvae.likelihoods._gaussian_heads import GaussianHead, HeteroscedasticHead
-from skvae.linear import (
-    MIN_NOISE_VARIANCE,
-    factor_analysis,
-    probabilistic_pca,
-    second_moment,
-)
+from skvae.linear import MIN_NOISE_VARIANCE, factor_analysis, probabilistic_pca
+from skvae.moments import moment_of
+from skvae.rows import feature_moments, feature_sums
 from skvae.units import Units
 
 
@@ -98,32 +95,37 @@ default="per_feature"
         if self._fixed:
             scale = scale * (self._relative_noise(units))
         elif self._sigmoid:
-            spread = rows.std(0, correction=0) if self._per_feature else rows.std()
-            scale = scale * spread.clamp(min=MIN_NOISE_VARIANCE**0.5).cpu()
+            mean, variance = feature_moments(rows)
+            # Pooled, the variance is about the mean of all features.
+            pooled = variance.mean() + mean.var(correction=0)
+            spread = (variance if self._per_feature else pooled).sqrt().float()
+            scale = scale * spread.clamp(min=MIN_NOISE_VARIANCE**0.5)
         return GaussianHead(n_features, scale, not self._fixed, constant, link, start)
 
     def _link(self, rows):
         """Return the mean's link and the raw output whose mean is that of the rows."""
         if not self._sigmoid:
             return nn.Identity(), torch.zeros(rows.shape[1], dtype=torch.float32)
-        return nn.Sigmoid(), rows.mean(0).clamp(1e-3, 1 - 1e-3).logit().cpu()
+        mean = (feature_sums(rows) / len(rows)).float()
+        return nn.Sigmoid(), mean.clamp(1e-3, 1 - 1e-3).logit()
 
     def linear_start(self, rows, latent_dim, units):
         """Return the factor analysis or the probabilistic PCA of the rows."""
         if self._sigmoid:
             return None
-        covariance = second_moment(rows.cpu().numpy())
+        moment = moment_of(rows, latent_dim)
         if self._own_scales:
             # Among all rows it varies, among these not yet: one pseudo-row's worth.
-            unseen = ~units.constant & (np.diag(covariance) == 0)
-            covariance[unseen, unseen] = 1 / (len(rows) + 1)
-            return factor_analysis(covariance, latent_dim, len(rows))
+            unseen = ~units.constant & (moment.diagonal() == 0)
+            if unseen.any():
+                moment = moment.with_diagonal(unseen, 1 / (len(rows) + 1))
+            return factor_analysis(moment, latent_dim, len(rows))
         if self._fixed:
             known = self._relative_noise(units) ** 2
-            return probabilistic_pca(covariance, latent_dim, noise_variance=known)
+            return probabilistic_pca(moment, latent_dim, noise_variance=known)
         # PCA normalises by n - 1.
         correction = len(rows) / max(1, len(rows) - 1)
-        return probabilistic_pca(covariance * correction, latent_dim)
+        return probabilistic_pca(moment.times(correction), latent_dim)
 
     def _relative_noise(self, units):
         """Return a fixed noise in model units."""

@@ -9,6 +9,7 @@ from torch.distributions import Independent, Normal
 
 from skvae.likelihoods._base import LikelihoodHead
 from skvae.linear import MIN_NOISE_VARIANCE
+from skvae.rows import feature_moments
 
 # FactorAnalysis's own floor on the noise variance of a constant feature.
 _SPIKE_SCALE = 1e-6
@@ -127,7 +128,8 @@ class HeteroscedasticHead(LikelihoodHead):
         self.n_features = len(start_mean)
         self.n_raw = 2 * self.n_features
         self.link = link
-        log_scale = rows.std(0, correction=0).clamp(min=MIN_NOISE_VARIANCE**0.5).log().cpu()
+        _, variance = feature_moments(rows)
+        log_scale = variance.sqrt().float().clamp(min=MIN_NOISE_VARIANCE**0.5).log()
         start_bias = torch.cat([start_mean, log_scale])
         self.register_buffer("start_bias", start_bias, persistent=False)
 

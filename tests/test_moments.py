@@ -1,0 +1,146 @@
+"""The leading part of a second moment stands for the whole where that is wide."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from skvae import VAETransformer, moments
+from skvae.likelihoods import Gaussian
+from skvae.linear import factor_analysis, probabilistic_pca
+from skvae.moments import DenseMoment, TruncatedMoment, moment_of, second_moment
+from skvae.networks import MLP
+from skvae.rows import StreamedRows, Subset
+from skvae.units import Units
+
+
+def factors(n=500, n_features=400, n_factors=4, seed=0):
+    """Standardised rows of a few factors, with a noise of its own for each feature."""
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, n_factors)) @ rng.standard_normal((n_factors, n_features))
+    X += rng.standard_normal(X.shape) * rng.uniform(0.5, 2, n_features)
+    return StandardScaler().fit_transform(X).astype(np.float32)
+
+
+def truncated(X, rank=44):
+    return TruncatedMoment.of_rows(torch.from_numpy(X), rank)
+
+
+def matrix(moment):
+    """What a truncated moment stands for."""
+    return moment.factor @ moment.core @ moment.factor.T + np.diag(moment.rest)
+
+
+def start(k, noise):
+    network, likelihood = MLP((8,)), Gaussian(noise=noise)
+    return VAETransformer(k, network=network, likelihood=likelihood, max_iter=0)
+
+
+# -- the start of wide data ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", ["per_feature", "isotropic", 0.5])
+@pytest.mark.parametrize("n", [100, 1000])
+def test_wide_data_start_where_the_whole_matrix_would(n, noise, monkeypatch):
+    X = factors(n, n_features=600)
+    # That the matrix starts at FactorAnalysis and PCA is another file's test.
+    expected = start(5, noise).fit(X).score(X[:50])
+    monkeypatch.setattr(moments, "_WIDEST_MATRIX", 100)
+    monkeypatch.setattr(moments, "second_moment", None)
+    # Of hundreds of nats: what is left out is weak.
+    assert start(5, noise).fit(X).score(X[:50]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_no_matrix_of_features_by_features_is_made(monkeypatch):
+    monkeypatch.setattr(moments, "second_moment", None)
+    X = factors(60, n_features=2001)
+    assert np.isfinite(start(2, "per_feature").fit(X).score(X))
+
+
+@pytest.mark.parametrize(
+    ("width", "k", "kind"),
+    [(2000, 2, DenseMoment), (2001, 2, TruncatedMoment), (2001, 500, DenseMoment)],
+)
+def test_what_is_wide_and_asked_little_of_is_truncated(width, k, kind):
+    assert isinstance(moment_of(torch.zeros(3, width), k), kind)
+
+
+def test_streamed_rows_and_subsets_give_the_bits_of_a_tensor():
+    X = factors(60)
+    whole = torch.from_numpy(X)
+    units = Units.identity(X.shape[1])
+    streamed = StreamedRows(X, units, torch.device("cpu"), (-np.inf, np.inf))
+    expected = vars(truncated(X))
+    for rows in (streamed, Subset(whole, torch.arange(60))):
+        for name, value in vars(TruncatedMoment.of_rows(rows, 44)).items():
+            np.testing.assert_array_equal(value, expected[name])
+
+
+# -- the moment itself -----------------------------------------------------------------
+
+
+def test_a_rank_as_large_as_that_of_the_rows_is_exact():
+    X = factors(30)
+    np.testing.assert_allclose(matrix(truncated(X)), second_moment(X), atol=1e-5)
+
+
+def test_the_diagonal_is_exact_and_the_leading_part_close():
+    X = factors()
+    whole, part = DenseMoment(second_moment(X)), truncated(X)
+    np.testing.assert_allclose(part.diagonal(), whole.diagonal(), rtol=1e-6)
+    values, vectors = part.leading(4)
+    expected, axes = whole.leading(4)
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+    np.testing.assert_allclose(np.abs((vectors * axes).sum(axis=0)), 1, atol=1e-4)
+
+
+def test_with_few_rows_sampled_the_variances_are_those_of_all(monkeypatch):
+    # Among 100 rows of 400 independent features the largest variance seems 9 and not 1.
+    monkeypatch.setattr(moments, "_SAMPLE_ROWS", 100)
+    X = np.random.RandomState(0).standard_normal((20_000, 400)).astype(np.float32)
+    assert truncated(X).leading(1)[0] < 1.4
+
+
+def test_sampled_rows_are_spread_over_all(monkeypatch):
+    monkeypatch.setattr(moments, "_SAMPLE_ROWS", 100)
+    X = np.r_[factors(500, seed=0), factors(500, seed=1)]
+    expected = DenseMoment(second_moment(X)).leading(8)[0]
+    np.testing.assert_allclose(truncated(X).leading(8)[0], expected, rtol=0.02)
+
+
+def test_operations_are_those_of_the_matrix():
+    part = truncated(factors(40, n_features=250))
+    scale = np.random.RandomState(1).uniform(0.5, 2, 250)
+    chosen = scale > 0.6
+    pairs = [
+        (part.over(scale), matrix(part) / np.outer(scale, scale)),
+        (part.times(1.5), 1.5 * matrix(part)),
+        (part.among(chosen), matrix(part)[np.ix_(chosen, chosen)]),
+    ]
+    for moment, expected in pairs:
+        np.testing.assert_allclose(matrix(moment), expected, atol=1e-12)
+        values = np.linalg.eigvalsh(expected)[:-4:-1]
+        np.testing.assert_allclose(moment.leading(3)[0], values, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_varying", [0, 1, 3, 300])
+def test_constant_features_stay_out(n_varying):
+    X = factors(50)
+    X[:, n_varying:] = 0
+    part = truncated(X)
+    for solution in (factor_analysis(part, 2, 50), probabilistic_pca(part, 2)):
+        assert all(np.isfinite(value).all() for value in vars(solution).values())
+        np.testing.assert_allclose(solution.loadings[n_varying:], 0, atol=1e-6)
+    unseen = np.arange(400) >= n_varying
+    given = part.with_diagonal(unseen, 0.5)
+    np.testing.assert_array_equal(given.diagonal()[unseen], 0.5)
+    assert np.isfinite(factor_analysis(given, 2, 50).loadings).all()
+
+
+def test_two_runs_give_the_same_bits_and_leave_the_global_generators():
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    first, second = (factor_analysis(truncated(factors()), 3, 500) for _ in range(2))
+    for name, value in vars(first).items():
+        np.testing.assert_array_equal(value, getattr(second, name))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
