@@ -1,5 +1,6 @@
 """What the estimators share: parameters, validation, fitting, coding and pickling."""
 
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names, check_is_fitted, validate_data
 
 from skvae.components import resolve
+from skvae.diagnosis import not_finite, warn_of_overflow
 from skvae.inference import by_blocks
 from skvae.naming import naming
 from skvae.trainable import TrainableMixin
@@ -95,7 +97,15 @@ class LatentTransformer(
         ------
         ValueError
             If a parameter is out of range, if `X` holds NaN or infinity, leaves the
-            likelihood's support or has too few rows. An earlier fit is then kept.
+            likelihood's support or has too few rows, or if training diverges before there is
+            a state to keep. An earlier fit is then kept.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the loss had not settled; if the training diverged, in which case the best
+            finite state is kept (without held-out rows the last); or if the posterior
+            collapsed.
 
         Notes
         -----
@@ -221,8 +231,16 @@ class LatentTransformer(
 
     def _by_blocks(self, function, rows, n_draws=1):
         """Apply a function of a tensor to blocks of rows on the model's device."""
-        width = self._width * n_draws
-        return by_blocks(function, rows, width, self.device_)
+        apply = partial(by_blocks, function, width=self._width * n_draws, device=self.device_)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = apply(rows)
+            lost = not_finite(out)
+            if lost.any():
+                # Far from the training rows float32 may only be too short on the way.
+                out[lost] = apply(rows[lost].astype(np.float64))
+        if lost.any() and not_finite(out).any():
+            warn_of_overflow(rows, not_finite(out))
+        return out
 
     def _enter(self, x):
         """Map rows in a tensor into model units."""

@@ -34,7 +34,7 @@ def fit_cross_validated(recipe, n_splits):
     then set from the held-out residuals: on the training rows it is estimated too small.
     """
     with recipe.tasks.stage("cross-validation", recipe.plan.epochs):
-        checks, epochs = _cross_validate(recipe, n_splits)
+        checks, epochs, lost = _cross_validate(recipe, n_splits)
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed))
     start = copy.deepcopy(outcome.module.state_dict())
     # At least one for the record, as held-out rows take some to reject a training.
@@ -45,22 +45,24 @@ def fit_cross_validated(recipe, n_splits):
             outcome.noise = checks[done].noise
             if recipe.end_epoch(outcome) or done == n_epochs:
                 break
-    kept = min(done, epochs)
+    kept = min(outcome.n_kept, epochs)
     if kept == 0:
         outcome.module.load_state_dict(start)
     outcome.stopped_early = kept < recipe.plan.epochs
     outcome.best_score = -checks[kept].loss
-    # Where no epoch is better than the start, that is kept, whatever came of the training.
-    last = outcome.history["loss"][-1] if kept else checks[0].loss
-    if not np.isfinite(last):
-        raise diverged(last)
+    outcome.diverged |= lost
+    if not np.isfinite(checks[kept].loss):
+        raise diverged(recipe, checks[kept].loss)
     outcome.noise = checks[kept].noise
     outcome.set_noise(recipe)
     return outcome
 
 
 def _cross_validate(recipe, n_splits):
-    """Return the check of the folds after each number of epochs, and the best number."""
+    """Return the check of the folds after each number of epochs, and the best number.
+
+    And whether a fold was lost: the epochs then end, since none can be chosen without it.
+    """
     splitter = KFold(n_splits, shuffle=True, random_state=recipe.seed)
     n_most = -(-len(recipe.rows) // n_splits)
     folds = [Fold(recipe, *split, n_most) for split in splitter.split(recipe.rows)]
@@ -70,16 +72,18 @@ def _cross_validate(recipe, n_splits):
     checks = [check_folds(folds, stack)]
     # All planned epochs: the closed-form start is disturbed at first, and much of the gain
     # comes when the rate falls.
-    best = 0
+    best, lost = 0, False
     for done in range(1, recipe.plan.epochs + 1):
         recipe.tasks.begin_epoch()
-        next(epochs)
+        # Of a stack the loss is the sum over the folds.
+        fold_terms = np.atleast_2d(next(epochs))
+        lost = not np.isfinite(fold_terms[:, 0]).all()
         checks.append(check_folds(folds, stack))
         if checks[done].loss < checks[best].loss and done > recipe.kl_warmup:
             best = done
-        if recipe.tasks.end_epoch():
+        if recipe.tasks.end_epoch() or lost:
             break
-    return checks, best
+    return checks, best, lost
 
 
 def held_out_noise(head, residuals):

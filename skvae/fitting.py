@@ -94,19 +94,20 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None):
 def fit_all(recipe, module=None, optimizer=None):
     """Train on all rows for all planned epochs, from `module` where one is given.
 
+    Where the training diverges the last finite state is kept.
+
     Raises
     ------
     ValueError
-        If the training diverged.
+        If the training diverged before there was one.
     """
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed) if module is None else module)
     for _ in run_epochs(recipe, outcome, optimizer=optimizer):
         outcome.stopped_early = recipe.end_epoch(outcome)
         if outcome.stopped_early:
             break
-    loss = outcome.history["loss"]
-    if loss and not math.isfinite(loss[-1]):
-        raise diverged(loss[-1])
+    if outcome.diverged and outcome.n_kept == 0:
+        raise diverged(recipe, outcome.history["loss"][-1])
     return outcome
 
 
@@ -115,6 +116,11 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None):
 
     The start itself is a candidate. It is taken from all of the recipe's rows, the
     held-out part of them too: that favours it, on the safe side.
+
+    Raises
+    ------
+    ValueError
+        If no state has a finite score on the held-out rows.
     """
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed) if module is None else module)
     eps = held_out_draws(recipe, len(rows_val), outcome.module.latent_dim)
@@ -135,6 +141,8 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None):
         if stop:
             outcome.stopped_early = True
             break
+    if not math.isfinite(best.score):
+        raise diverged(recipe, -best.score)
     best.restore()
     outcome.best_score = best.score
     return outcome

@@ -1,5 +1,6 @@
 """What is trained, how its epochs go by, and how held-out rows judge it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 
 from skvae.tasks import Tasks
-from skvae.training import Plan, few_threads, train
+from skvae.training import LastStates, Plan, few_threads, train
 
 # Draws per held-out row: many for few rows, whose mean would be noisy.
 _HELD_OUT_DRAWS = 1000
@@ -43,6 +44,8 @@ class Recipe:
         Called after each epoch with the history so far.
     tasks : Tasks
         Is told of each epoch, too, and may end the training.
+    advice : callable
+        Returns what may have made the training diverge, in words.
     """
 
     start: Callable
@@ -56,6 +59,7 @@ class Recipe:
     kl_warmup: int = 0
     report: Callable = lambda history: None
     tasks: Tasks = field(default_factory=Tasks)
+    advice: Callable = lambda: "Lower learning_rate_init."
 
     def end_epoch(self, outcome):
         """Tell of an epoch that is over; return whether to stop there."""
@@ -118,6 +122,10 @@ class Outcome:
         Held-out bound of the state that was kept.
     stopped_early : bool
         Whether training ended before its planned epochs.
+    diverged : bool
+        Whether it ended because a loss or a gradient was not finite.
+    n_kept : int
+        Epochs that the module has behind it: after a divergence fewer than the history has.
     noise : Tensor or None
         Noise per feature that held-out rows show, to be set when the training is over.
     """
@@ -126,6 +134,8 @@ class Outcome:
     history: dict = field(default_factory=lambda: {name: [] for name in _TERMS})
     best_score: float | None = None
     stopped_early: bool = False
+    diverged: bool = False
+    n_kept: int = 0
     noise: torch.Tensor | None = None
 
     @torch.no_grad()
@@ -166,11 +176,11 @@ class Outcome:
         }
 
 
-def diverged(loss):
+def diverged(recipe, loss):
     """Return the error of a training that left nothing to keep."""
     return ValueError(
-        f"Training diverged: the loss of the last epoch is {loss}. Lower "
-        "learning_rate_init, and look for values of X far from the others."
+        f"Training diverged: the loss is {loss}, and there is no finite state to keep. "
+        f"{recipe.advice()}"
     )
 
 
@@ -191,7 +201,11 @@ def record(history, terms, prefix=""):
 
 
 def run_epochs(recipe, outcome, indices=None, optimizer=None):
-    """Train the outcome's module, recording its history; iterate over the epochs."""
+    """Train the outcome's module, recording its history; iterate over the epochs.
+
+    An epoch with a loss or a gradient that is not finite is the last one. The module then
+    gets back the state before it.
+    """
     epochs = train(
         outcome.module,
         recipe.loss_terms(outcome.module, stream=2),
@@ -202,10 +216,31 @@ def run_epochs(recipe, outcome, indices=None, optimizer=None):
         optimizer=optimizer,
         on_step=recipe.tasks.on_step,
     )
-    for _ in range(recipe.plan.epochs):
+    last = LastStates(outcome.module)
+    for done in range(1, recipe.plan.epochs + 1):
         recipe.tasks.begin_epoch(outcome)
-        record(outcome.history, next(epochs))
+        terms = next(epochs)
+        record(outcome.history, terms)
+        outcome.diverged = not math.isfinite(terms[0])
+        if outcome.diverged:
+            outcome.n_kept = _go_back(recipe, outcome.module, last, done - 1)
+            yield
+            return
+        last.update()
+        outcome.n_kept = done
         yield
+
+
+def _go_back(recipe, module, last, n_epochs):
+    """Restore the last state with a finite loss; return its epochs, 0 where there is none.
+
+    What an epoch ends with no loss has been taken of: its last step may have been too far.
+    """
+    eps = held_out_draws(recipe, len(recipe.rows), module.latent_dim)
+    for n_back, _ in enumerate(last.restore()):
+        if math.isfinite(mean_terms(recipe, module, recipe.rows, eps)[0]):
+            return max(n_epochs - n_back, 0)
+    return 0
 
 
 def held_out_draws(recipe, n_rows, latent_dim):

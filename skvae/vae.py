@@ -15,6 +15,8 @@ from skvae.posteriors import POSTERIORS, marginal_kl
 
 # So many rows tell a mean KL well enough; all of them would cost an epoch's fifth.
 _KL_ROWS = 4096
+# Below this many nats a dimension carries no information to speak of.
+_COLLAPSED_KL = 0.01
 
 
 class VAETransformer(DensityMixin, LatentTransformer):
@@ -117,7 +119,7 @@ default="diagonal"
     latent_kl_ : ndarray of shape (latent_dim,)
         Mean KL divergence of each latent dimension from the prior on the training rows
         (on 4096 evenly spaced ones of more), in nats. A dimension near 0 carries no
-        information (posterior collapse).
+        information (posterior collapse); `fit` warns where all are below 0.01.
     device_ : str
         Where the model was trained.
 
@@ -257,3 +259,6 @@ default="diagonal"
         with torch.inference_mode():
             kl = marginal_kl(outcome.module.encoder(rows))
         self.latent_kl_ = kl.mean(0, dtype=torch.float64).cpu().numpy()
+
+    def _has_collapsed(self):
+        return bool((self.latent_kl_ < _COLLAPSED_KL).all())
