@@ -1,6 +1,6 @@
 """Tables in their own units, without a scaler: held-out likelihood beside FactorAnalysis.
 
-The columns of these tables differ in scale by up to 5,000 times. k = 2, random splits of
+The columns of these tables differ in scale by up to 2,500 times. k = 2, random splits of
 three to one. The VAE is at its defaults and is given the rows as they are; beside it the
 same VAE behind a StandardScaler, the Jacobian of the scaling added to its score:
 

@@ -103,7 +103,7 @@ def fit_all(recipe, module=None, optimizer=None):
     """
     outcome = Outcome(recipe.start(recipe.rows, recipe.seed) if module is None else module)
     for _ in run_epochs(recipe, outcome, optimizer=optimizer):
-        outcome.stopped_early = recipe.end_epoch(outcome)
+        outcome.stopped_early |= recipe.end_epoch(outcome)
         if outcome.stopped_early:
             break
     if outcome.diverged and outcome.n_kept == 0:

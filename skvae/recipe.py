@@ -223,6 +223,7 @@ def run_epochs(recipe, outcome, indices=None, optimizer=None):
         record(outcome.history, terms)
         outcome.diverged = not math.isfinite(terms[0])
         if outcome.diverged:
+            outcome.stopped_early = True
             outcome.n_kept = _go_back(recipe, outcome.module, last, done - 1)
             yield
             return
