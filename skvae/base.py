@@ -1,6 +1,7 @@
 """What the estimators share: parameters, validation, fitting, coding and pickling."""
 
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from skvae.components import resolve
+from skvae.diagnosis import not_finite, warn_of_overflow
 from skvae.inference import by_blocks
 from skvae.naming import naming
 from skvae.trainable import TrainableMixin
@@ -102,14 +104,17 @@ class LatentTransformer(
         ------
         ValueError
             If a parameter is out of range, if `X` holds NaN or infinity, leaves the
-            likelihood's support or has too few rows. An earlier fit is then kept.
+            likelihood's support or has too few rows, or if training diverges before there is
+            a state to keep. An earlier fit is then kept.
 
         Warns
         -----
         UserWarning
             If Ctrl-C ended the training; the best state so far is kept.
         ConvergenceWarning
-            If the training did all epochs and had not settled, or diverged.
+            If the loss had not settled; if the training diverged, in which case the best
+            finite state is kept (without held-out rows the last); or if the posterior
+            collapsed.
 
         Notes
         -----
@@ -262,8 +267,16 @@ class LatentTransformer(
 
     def _by_blocks(self, function, rows, n_draws=1):
         """Apply a function of a tensor to blocks of rows on the model's device."""
-        width = self._width * n_draws
-        return by_blocks(function, rows, width, self.device_)
+        apply = partial(by_blocks, function, width=self._width * n_draws, device=self.device_)
+        with np.errstate(over="ignore", invalid="ignore"):
+            out = apply(rows)
+            lost = not_finite(out)
+            if lost.any():
+                # Far from the training rows float32 may only be too short on the way.
+                out[lost] = apply(rows[lost].astype(np.float64))
+        if lost.any() and not_finite(out).any():
+            warn_of_overflow(rows, not_finite(out))
+        return out
 
     def _enter(self, x):
         """Map rows in a tensor into model units."""

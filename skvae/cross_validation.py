@@ -61,16 +61,15 @@ def _train_finally(recipe, search, outcome, start):
                 break
     if done < n_epochs and recipe.interrupted():
         return False
-    kept = min(done, epochs)
+    kept = min(outcome.n_kept, epochs)
     if kept == 0:
         outcome.module.load_state_dict(start)
         outcome.optimizer = None
     outcome.stopped_early = kept < recipe.plan.epochs
     outcome.best_score = -checks[kept].loss
-    # Where no epoch is better than the start, that is kept, whatever came of the training.
-    last = outcome.history["loss"][-1] if kept else checks[0].loss
-    if not np.isfinite(last):
-        raise diverged(last)
+    outcome.diverged |= search.lost
+    if not np.isfinite(checks[kept].loss):
+        raise diverged(recipe, checks[kept].loss)
     outcome.noise = checks[kept].noise
     outcome.set_noise(recipe)
     return True
@@ -81,8 +80,10 @@ def _first_fold(recipe, search, module, start):
     module.load_state_dict(search.state if search.best else start)
     kept = search.checks[search.best]
     if not np.isfinite(kept.loss):
-        raise diverged(kept.loss)
-    outcome = Outcome(module, search.history, -kept.loss, True, kept.noise)
+        raise diverged(recipe, kept.loss)
+    outcome = Outcome(
+        module, search.history, -kept.loss, True, search.lost, search.best, noise=kept.noise
+    )
     outcome.set_noise(recipe)
     return outcome
 
@@ -101,12 +102,15 @@ class Search:
         The number of epochs with the least held-out loss.
     state : dict or None
         Of the first fold's module after these epochs, where it is not the start.
+    lost : bool
+        Whether a fold diverged: the epochs then end, since none can be chosen without it.
     """
 
     checks: list
     history: dict = field(default_factory=dict)
     best: int = 0
     state: dict | None = None
+    lost: bool = False
 
 
 def _cross_validate(recipe, n_splits):
@@ -125,7 +129,9 @@ def _cross_validate(recipe, n_splits):
     # comes when the rate falls.
     for done in range(1, recipe.plan.epochs + 1):
         recipe.tasks.begin_epoch()
-        record(search.history, next(epochs))
+        terms = next(epochs)
+        search.lost = not np.isfinite(terms[0])
+        record(search.history, terms)
         check = check_folds(folds, stack)
         record(search.history, check.terms.mean(0), "validation_")
         better = check.loss < search.checks[search.best].loss
@@ -133,7 +139,7 @@ def _cross_validate(recipe, n_splits):
         if better and (done > recipe.kl_warmup or recipe.interrupted()):
             state = folds[0].module.state_dict()
             search.best, search.state = done, {key: t.clone() for key, t in state.items()}
-        if recipe.tasks.end_epoch() or recipe.interrupted():
+        if recipe.tasks.end_epoch() or recipe.interrupted() or search.lost:
             break
     return search
 

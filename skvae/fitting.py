@@ -105,19 +105,20 @@ def _begin(recipe, module, optimizer):
 def fit_all(recipe, module=None, optimizer=None):
     """Train on all rows for all planned epochs, from `module` where one is given.
 
+    Where the training diverges the last finite state is kept.
+
     Raises
     ------
     ValueError
-        If the training diverged.
+        If the training diverged before there was one.
     """
     outcome = _begin(recipe, module, optimizer)
     for _ in run_epochs(recipe, outcome):
-        outcome.stopped_early = recipe.end_epoch(outcome)
+        outcome.stopped_early |= recipe.end_epoch(outcome)
         if outcome.stopped_early:
             break
-    loss = outcome.history["loss"]
-    if loss and not math.isfinite(loss[-1]):
-        raise diverged(loss[-1])
+    if outcome.diverged and outcome.n_kept == 0:
+        raise diverged(recipe, outcome.history["loss"][-1])
     return outcome
 
 
@@ -126,6 +127,11 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None, optimizer=Non
 
     The start itself is a candidate. It is taken from all of the recipe's rows, the
     held-out part of them too: that favours it, on the safe side.
+
+    Raises
+    ------
+    ValueError
+        If no state has a finite score on the held-out rows.
     """
     outcome = _begin(recipe, module, optimizer)
     eps = held_out_draws(recipe, len(rows_val), outcome.module.latent_dim)
@@ -146,6 +152,8 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None, optimizer=Non
         if stop:
             outcome.stopped_early = True
             break
+    if not math.isfinite(best.score):
+        raise diverged(recipe, -best.score)
     best.restore()
     outcome.best_score = best.score
     return outcome

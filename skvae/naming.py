@@ -45,6 +45,11 @@ def naming(data, name):
         raise kind(f"In {where}: {error}") from error
 
 
+def called(column, feature_names):
+    """Return a column's name, or its number where it has none."""
+    return f"feature {column}" if feature_names is None else repr(feature_names[column])
+
+
 def _odd_column(data):
     """Return the first column that does not hold real numbers, or None."""
     for label, column in _columns(data):

@@ -1,5 +1,6 @@
 """What is trained, how its epochs go by, and how held-out rows judge it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from skvae.machine import few_threads
 from skvae.model import widest_layer
 from skvae.rows import StreamedRows, spans
 from skvae.tasks import Tasks
-from skvae.training import Plan, make_optimizer, train
+from skvae.training import LastStates, Plan, make_optimizer, train
 
 # Draws per held-out row: many for few rows, whose mean would be noisy.
 _HELD_OUT_DRAWS = 1000
@@ -50,6 +51,8 @@ class Recipe:
         Is told of each epoch, too, and may end the training.
     interrupted : callable
         Whether the user has asked to stop. It is asked after each step.
+    advice : callable
+        Returns what may have made the training diverge, in words.
     """
 
     start: Callable
@@ -64,6 +67,7 @@ class Recipe:
     body_dtype: torch.dtype | None = None
     report: Callable = lambda history: None
     tasks: Tasks = field(default_factory=Tasks)
+    advice: Callable = lambda: "Lower learning_rate_init."
     interrupted: Callable = lambda: False
 
     def on_step(self, done, n_steps):
@@ -135,6 +139,10 @@ class Outcome:
         Held-out bound of the state that was kept.
     stopped_early : bool
         Whether training ended before its planned epochs.
+    diverged : bool
+        Whether it ended because a loss or a gradient was not finite.
+    n_kept : int
+        Epochs that the module has behind it: after a divergence fewer than the history has.
     noise : Tensor or None
         Noise per feature that held-out rows show, to be set when the training is over.
     optimizer : Optimizer or None
@@ -145,6 +153,8 @@ class Outcome:
     history: dict = field(default_factory=lambda: {name: [] for name in _TERMS})
     best_score: float | None = None
     stopped_early: bool = False
+    diverged: bool = False
+    n_kept: int = 0
     noise: torch.Tensor | None = None
     optimizer: torch.optim.Optimizer | None = None
 
@@ -190,11 +200,11 @@ class Outcome:
         }
 
 
-def diverged(loss):
+def diverged(recipe, loss):
     """Return the error of a training that left nothing to keep."""
     return ValueError(
-        f"Training diverged: the loss of the last epoch is {loss}. Lower "
-        "learning_rate_init, and look for values of X far from the others."
+        f"Training diverged: the loss is {loss}, and there is no finite state to keep. "
+        f"{recipe.advice()}"
     )
 
 
@@ -215,7 +225,11 @@ def record(history, terms, prefix=""):
 
 
 def run_epochs(recipe, outcome, indices=None):
-    """Train the outcome's module, recording its history; iterate over the epochs."""
+    """Train the outcome's module, recording its history; iterate over the epochs.
+
+    An epoch with a loss or a gradient that is not finite is the last one. The module then
+    gets back the state before it.
+    """
     if outcome.optimizer is None:
         outcome.optimizer = make_optimizer(outcome.module, recipe.plan)
     epochs = train(
@@ -229,10 +243,33 @@ def run_epochs(recipe, outcome, indices=None):
         optimizer=outcome.optimizer,
         on_step=recipe.on_step,
     )
-    for _ in range(recipe.plan.epochs):
+    last = LastStates(outcome.module)
+    for done in range(1, recipe.plan.epochs + 1):
         recipe.tasks.begin_epoch(outcome)
-        record(outcome.history, next(epochs))
+        terms = next(epochs)
+        record(outcome.history, terms)
+        outcome.diverged = not math.isfinite(terms[0])
+        if outcome.diverged:
+            # Its moments are not finite either.
+            outcome.stopped_early, outcome.optimizer = True, None
+            outcome.n_kept = _go_back(recipe, outcome.module, last, done - 1)
+            yield
+            return
+        last.update()
+        outcome.n_kept = done
         yield
+
+
+def _go_back(recipe, module, last, n_epochs):
+    """Restore the last state with a finite loss; return its epochs, 0 where there is none.
+
+    What an epoch ends with no loss has been taken of: its last step may have been too far.
+    """
+    eps = held_out_draws(recipe, len(recipe.rows), module.latent_dim)
+    for n_back, _ in enumerate(last.restore()):
+        if math.isfinite(mean_terms(recipe, module, recipe.rows, eps)[0]):
+            return max(n_epochs - n_back, 0)
+    return 0
 
 
 def held_out_draws(recipe, n_rows, latent_dim):

@@ -4,6 +4,7 @@ import copy
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
+from skvae.diagnosis import COLLAPSED, check_distance, likely_cause
 from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode, resolved_mode
 from skvae.inference import own_generator
 from skvae.interrupts import Interrupt
@@ -86,12 +88,15 @@ class TrainableMixin:
         image_shape = self._image_shape(X.shape[1])
         architecture = {"latent_dim": int(self.latent_dim), **components}
         architecture["image_shape"] = image_shape
+        names = getattr(self, "feature_names_in_", None)
         if continues:
             self._refuse_changes(architecture)
         self._architecture = {name: repr(value) for name, value in architecture.items()}
         likelihood = self._likelihood if continues else components["likelihood"]
-        X = likelihood.check_support(X, getattr(self, "feature_names_in_", None))
+        X = likelihood.check_support(X, names)
         units = self._units if continues else likelihood.units(X)
+        if continues:
+            check_distance(X, units, names, "X")
         if growing and not continues:
             units = units.provisional()
         recipe = Recipe(
@@ -107,6 +112,7 @@ class TrainableMixin:
             seed=int(own_generator(self.random_state).randint(2**31 - 1)),
             epochs_before=self.n_iter_ if continues else 0,
             body_dtype=body_dtype(self.precision, device),
+            advice=partial(likely_cause, X, units, names, likelihood, self.learning_rate_init),
             **self._objective(continues or growing),
         )
         if 0 < recipe.plan.epochs <= recipe.kl_warmup and recipe.beta > 0:
@@ -126,6 +132,7 @@ class TrainableMixin:
         rows_val = None
         if X_val is not None:
             X_val = likelihood.clip(X_val, "X_val")
+            check_distance(X_val, units, getattr(self, "feature_names_in_", None), "X_val")
             rows_val = open_rows(X_val, units, recipe.rows.device, likelihood.support)
         with Interrupt() as interrupt:
             recipe = replace(recipe, interrupted=lambda: interrupt.requested)
@@ -140,10 +147,11 @@ class TrainableMixin:
                 UserWarning,
                 stacklevel=3,
             )
-        if not np.isfinite(outcome.history["loss"]).all():
+        if outcome.diverged:
+            kept = "last" if outcome.best_score is None else "best"
             warnings.warn(
-                f"{type(self).__name__}'s training diverged, and the best state before that "
-                "was kept. Lower learning_rate_init.",
+                f"{type(self).__name__}'s training diverged: its loss or a gradient was not "
+                f"finite. The {kept} finite state was kept. {recipe.advice()}",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -155,6 +163,14 @@ class TrainableMixin:
                 ConvergenceWarning,
                 stacklevel=3,
             )
+        if recipe.plan.epochs > 0 and recipe.beta > 0 and self._has_collapsed():
+            warnings.warn(
+                COLLAPSED.format(type(self).__name__), ConvergenceWarning, stacklevel=3
+            )
+
+    def _has_collapsed(self):
+        """Whether no dimension of the codes carries information, where that can be told."""
+        return False
 
     @with_callbacks
     def _train(self, recipe, likelihood, units, rows_val, continues, data, interrupt):

@@ -16,6 +16,8 @@ from skvae.rows import Subset, blocks
 
 # So many rows tell a mean KL well enough; all of them would cost an epoch's fifth.
 _KL_ROWS = 4096
+# Below this many nats a dimension carries no information to speak of.
+_COLLAPSED_KL = 0.01
 
 
 class VAETransformer(DensityMixin, LatentTransformer):
@@ -127,7 +129,7 @@ default="diagonal"
     latent_kl_ : ndarray of shape (latent_dim,)
         Mean KL divergence of each latent dimension from the prior on the training rows
         (on 4096 evenly spaced ones of more), in nats. A dimension near 0 carries no
-        information (posterior collapse).
+        information (posterior collapse); `fit` warns where all are below 0.01.
     device_ : str
         Where the model was trained.
 
@@ -270,3 +272,6 @@ default="diagonal"
         with torch.inference_mode():
             parts = [marginal_kl(outcome.module.encoder(block)) for block in blocks(rows)]
         self.latent_kl_ = torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()
+
+    def _has_collapsed(self):
+        return bool((self.latent_kl_ < _COLLAPSED_KL).all())

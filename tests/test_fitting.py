@@ -226,7 +226,7 @@ def test_the_start_is_kept_when_training_only_harms(learning_rate):
 
 
 def test_training_ends_when_the_patience_is_spent():
-    outcome, _, _ = hold_out(make_recipe(epochs=50, learning_rate=1e3), patience=3)
+    outcome, _, _ = hold_out(make_recipe(epochs=50, learning_rate=0.5), patience=3)
     assert outcome.stopped_early
     assert len(outcome.history["loss"]) == len(outcome.history["validation_loss"]) == 3
 

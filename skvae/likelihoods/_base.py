@@ -7,6 +7,7 @@ from scipy import sparse
 from torch import nn
 
 from skvae.components import Component
+from skvae.naming import called
 from skvae.rows import blocks, dense, extremes
 from skvae.units import Units
 
@@ -55,7 +56,7 @@ class Likelihood(Component):
         excess = np.maximum(low - lowest, highest - high)
         worst = int(np.argmax(excess))
         if excess[worst] > _ROUNDING:
-            name = f"feature {worst}" if feature_names is None else repr(feature_names[worst])
+            name = called(worst, feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs values in [{low:g}, {high:g}], "
                 f"but {name} of {argument} ranges from {lowest[worst]:.6g} to "

@@ -8,6 +8,7 @@ from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 
 from skvae.likelihoods._base import Likelihood, LikelihoodHead
+from skvae.naming import called
 from skvae.rows import extremes, feature_moments, feature_sums
 
 # Log-rates beyond these leave float32.
@@ -42,7 +43,7 @@ class Counts(Likelihood):
         _, highest = extremes(X)
         worst = int(np.argmax(highest))
         if highest[worst] > _LARGEST_COUNT:
-            name = _called(worst, feature_names)
+            name = called(worst, feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood takes counts up to "
                 f"{_LARGEST_COUNT:.0e}, but {name} of {argument} has {highest[worst]:.6g}. "
@@ -52,7 +53,7 @@ class Counts(Likelihood):
         for block in self._inside(X):
             broken |= (np.rint(block) != block).any(axis=0)
         if broken.any():
-            name = _called(int(np.argmax(broken)), feature_names)
+            name = called(int(np.argmax(broken)), feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs whole numbers, but {name} of "
                 f"{argument} has others. Pass counts as they are, without scaling, or use "
@@ -160,10 +161,6 @@ class NegativeBinomialHead(LikelihoodHead):
         mean = p.mean.cpu().numpy()
         dispersion = p.base_dist.total_count.cpu().numpy()
         return rng.poisson(rng.gamma(dispersion, mean / dispersion)).astype(mean.dtype)
-
-
-def _called(column, feature_names):
-    return f"feature {column}" if feature_names is None else repr(feature_names[column])
 
 
 def _log_mean(rows):

@@ -1,0 +1,103 @@
+"""Why a training failed, in words: the likely cause and what to do about it."""
+
+import warnings
+
+import numpy as np
+
+from skvae.naming import called
+from skvae.rows import dense, extremes
+
+# Squared and divided by the smallest noise variance, more than this leaves float32.
+_FARTHEST = 1e15
+# From here on a column is named as a likely cause, and so is the learning rate.
+_FAR = 100.0
+_HIGH_RATE = 0.05
+_MEDIAN_ROWS = 4096
+
+COLLAPSED = (
+    "{}'s posterior has collapsed: no latent dimension carries information about the rows "
+    "(latent_kl_ is below 0.01 nats in each), and all get nearly the same code. It may be that "
+    "there is nothing to learn, as in independent columns. If there is, one of these may help: "
+    "kl_warmup, a smaller beta, a wider or a less powerful decoder, more rows, or a noise that "
+    "is not larger than the data's own."
+)
+
+
+def check_distance(X, units, feature_names, argument):
+    """Refuse rows so far from those that the units were taken from that float32 overflows.
+
+    Raises
+    ------
+    ValueError
+        It names the column that is furthest away, and its range.
+    """
+    distance = _distance(X, units)
+    worst = int(np.argmax(distance))
+    if distance[worst] > _FARTHEST:
+        raise ValueError(
+            f"{_range(X, worst, feature_names, argument)}, too far from the rows that the "
+            f"model was started on: there its mean is {units.loc[worst]:.6g} and its scale "
+            f"{units.scale[worst]:.6g}. Pass {argument} in the same units, remove outliers, "
+            "or fit anew with warm_start=False."
+        )
+
+
+def likely_cause(X, units, feature_names, likelihood, learning_rate):
+    """Return what may have made a training diverge, and the remedy, as sentences."""
+    causes = []
+    distance = np.maximum(_distance(X, units), _outlyingness(X))
+    worst = int(np.argmax(distance))
+    if distance[worst] > _FAR:
+        causes.append(
+            f"{_range(X, worst, feature_names, 'X')}, far from its other values or from the "
+            "model's scale (rescale that column, for example with StandardScaler, or remove "
+            "its outliers)"
+        )
+    high = " is high (the default is 0.005)" if learning_rate > _HIGH_RATE else ""
+    causes.append(f"learning_rate_init={learning_rate:g}{high}: lower it")
+    if high:
+        causes.reverse()
+    causes.append(f"the {type(likelihood).__name__} likelihood may not fit the data")
+    return f"Likely cause: {'; or '.join(causes)}."
+
+
+def not_finite(results):
+    """Return which rows of an array hold a value that is not finite."""
+    return ~np.isfinite(results).reshape(len(results), -1).all(axis=1)
+
+
+def warn_of_overflow(rows, lost):
+    """Warn of rows without finite results, and name the column that is furthest out."""
+    worst = int(np.maximum(*map(np.abs, extremes(rows[lost]))).argmax())
+    remedy = "" if rows.dtype == np.float64 else " Where that is meant, pass float64."
+    warnings.warn(
+        f"{lost.sum()} of {rows.shape[0]} rows have results beyond {rows.dtype}: they lie too "
+        f"far from the training rows. {_range(rows[lost], worst, None, 'these rows')}: check its "
+        f"units, or for outliers.{remedy}",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _range(X, column, feature_names, argument):
+    low, high = X[:, column].min(), X[:, column].max()
+    name = called(column, feature_names)
+    return f"{name} of {argument} ranges from {low:.6g} to {high:.6g}"
+
+
+def _distance(X, units):
+    """Return the largest absolute value of each column in model units."""
+    with np.errstate(over="ignore"):
+        ends = [np.abs((end - units.loc) / units.scale) for end in extremes(X)]
+    return np.maximum(*ends)
+
+
+def _outlyingness(X):
+    """Return how far each column's extremes are from its median, in median deviations."""
+    some = dense(X[:: -(-X.shape[0] // _MEDIAN_ROWS)]).astype(np.float64)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        median = np.median(some, axis=0)
+        deviation = np.median(np.abs(some - median), axis=0)
+        distance = np.maximum(*(np.abs(end - median) for end in extremes(X))) / deviation
+    # Most values of such a column are equal: the others are no outliers for that.
+    return np.where(deviation > 0, distance, 0.0)
