@@ -70,10 +70,10 @@ def warn_of_overflow(rows, lost):
     """Warn of rows without finite results, and name the column that is furthest out."""
     worst = int(np.maximum(*map(np.abs, extremes(rows[lost]))).argmax())
     remedy = "" if rows.dtype == np.float64 else " Where that is meant, pass float64."
+    span = _range(rows[lost], worst, None, "these rows")
     warnings.warn(
         f"{lost.sum()} of {rows.shape[0]} rows have results beyond {rows.dtype}: they lie too "
-        f"far from the training rows. {_range(rows[lost], worst, None, 'these rows')}: check its "
-        f"units, or for outliers.{remedy}",
+        f"far from the training rows. {span}: check its units, or for outliers.{remedy}",
         UserWarning,
         stacklevel=4,
     )
