@@ -9,6 +9,7 @@ from torch import nn
 
 from skvae.files import BadFileError
 from skvae.networks._base import BatchNorm1d, BatchNorm2d
+from skvae.networks._linear import Linear
 from skvae.networks._module import ModuleBody
 
 _CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "bias")
@@ -25,7 +26,7 @@ _LAYERS = {
     nn.SiLU: ("inplace",),
     nn.Sequential: (),
     nn.Unflatten: ("dim", "unflattened_size"),
-    nn.Linear: ("in_features", "out_features", "bias"),
+    Linear: ("in_features", "out_features", "bias"),
     nn.Conv2d: _CONVOLUTION,
     nn.ConvTranspose2d: (*_CONVOLUTION, "output_padding"),
     BatchNorm1d: _NORM,

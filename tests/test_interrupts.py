@@ -89,7 +89,7 @@ def test_the_best_state_so_far_is_kept(parameters, when, quick, iris):
 def test_the_start_is_kept_while_nothing_is_better(name, quick, iris):
     # At such a rate the first epochs are far worse than the closed form.
     parameters, when = MODES[name]
-    model = quick(max_iter=12, learning_rate_init=50.0, **parameters)
+    model = quick(max_iter=12, learning_rate_init=5.0, **parameters)
     with interrupted:
         model.set_callbacks(CtrlC(when)).fit(iris)
     start = quick(max_iter=0).fit(iris)

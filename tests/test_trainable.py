@@ -105,7 +105,7 @@ def test_in_hold_out_the_start_has_the_moments_it_came_with(quick, iris):
     model = quick(warm_start=True).fit(iris)
     before = steps_of(model)
     # At such a rate no epoch is better than the start.
-    model.set_params(early_stopping=True, learning_rate_init=50.0).fit(iris)
+    model.set_params(early_stopping=True, learning_rate_init=5.0).fit(iris)
     assert model.best_validation_score_ > max(model.validation_scores_[-3:])
     assert steps_of(model) == before
 
