@@ -61,6 +61,24 @@ def _cpu_has_bfloat16():
 
 
 @contextmanager
+def told_of_memory():
+    """Say what to lower when the device's memory is used up.
+
+    Raises
+    ------
+    MemoryError
+        In place of torch's error.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(
+            "The device has no memory left. Lower batch_size, n_samples or the sizes of the "
+            f"network's layers, or use device='cpu'. torch says: {error}"
+        ) from error
+
+
+@contextmanager
 def few_threads(n_elements, n_products=0):
     """Work on one thread while the work is too small to share.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import OneCycleLR
 
-from skvae.machine import few_threads, keep_freed_blocks
+from skvae.machine import few_threads, keep_freed_blocks, told_of_memory
 from skvae.threads import is_forked, one_thread
 
 # Below this number of rows a tenth of them is too noisy a judge of the training.
@@ -55,7 +55,7 @@ class Plan:
 def trainable_mode():
     """Record gradients, whatever mode the caller is in; in a forked process, survive."""
     threads = one_thread() if is_forked() else nullcontext()
-    with torch.inference_mode(False), torch.enable_grad(), threads:
+    with torch.inference_mode(False), torch.enable_grad(), threads, told_of_memory():
         yield
 
 

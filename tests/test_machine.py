@@ -11,6 +11,7 @@ from sklearn.base import clone
 from skvae import AutoencoderTransformer, VAETransformer, machine
 from skvae.fitting import fit_all
 from skvae.machine import body_dtype, few_threads, keep_freed_blocks, resolve_device
+from skvae.model import Conditional
 from skvae.networks import MLP, ConvNet
 from skvae.posteriors import POSTERIORS
 
@@ -131,6 +132,20 @@ def test_every_network_and_posterior_trains_in_bfloat16(network, posterior, quic
 
 
 # -- memory ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform", "score_samples"])
+def test_a_device_without_memory_says_what_to_lower(method, monkeypatch, quick, iris):
+    model = quick(warm_start=True).fit(iris)
+    before = model.get_params(), model.history_
+
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Conditional, "forward", full)
+    with pytest.raises(MemoryError, match=r"Lower batch_size.*CUDA out of memory"):
+        getattr(model, method)(iris)
+    assert (model.get_params(), model.history_) == before
 
 
 def test_the_block_that_is_freed_is_never_touched():
