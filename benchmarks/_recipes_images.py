@@ -12,25 +12,27 @@ from skvae.networks import MLP, ConvNet
 def conv_mnist(seed):
     """Conv VAE, z=2, Bernoulli; target 147.0 in 14 epochs, and 151.33 in 7."""
     train, test = load_images("mnist_784")
-    vae = VAETransformer(
-        network=ConvNet(channels=(32, 64), hidden_layer_sizes=(16,)),
-        likelihood="bernoulli",
-        image_shape=(28, 28),
-        batch_size=64,
-        max_iter=14,
-        random_state=seed,
-    )
-    vae, count, seconds = fit(vae, train, X_val=test)
-    losses = vae.history_["validation_loss"]
-    reached = np.flatnonzero(losses <= 151.33)
-    yield Row(
-        "conv VAE, MNIST",
-        count,
-        vae.n_iter_,
-        seconds,
-        "151.33 in epoch 12",
-        f"{losses.min():.2f}; 151.33 in epoch {reached[0] + 1 if len(reached) else 'none'}",
-    )
+    # The schedule ends with the epochs planned: fewer of them are faster, and end higher.
+    for epochs in (14, 7):
+        vae = VAETransformer(
+            network=ConvNet(channels=(32, 64), hidden_layer_sizes=(16,)),
+            likelihood="bernoulli",
+            image_shape=(28, 28),
+            batch_size=64,
+            max_iter=epochs,
+            random_state=seed,
+        )
+        vae, count, seconds = fit(vae, train, X_val=test)
+        losses = vae.history_["validation_loss"]
+        reached = np.flatnonzero(losses <= 151.33)
+        yield Row(
+            "conv VAE, MNIST",
+            count,
+            vae.n_iter_,
+            seconds,
+            "151.33 in epoch 12",
+            f"{losses.min():.2f}; 151.33 in epoch {reached[0] + 1 if len(reached) else 'none'}",
+        )
 
 
 def dense_mnist(seed):
