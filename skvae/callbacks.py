@@ -1,11 +1,11 @@
 """Callbacks for :mod:`sklearn.callback` that need no display."""
 
 import copy
+import os
 import pickle
 from numbers import Integral
-from pathlib import Path
 
-from skvae.files import write_atomically
+from skvae.files import check_writable, write_atomically
 from skvae.tasks import is_one_of_many
 
 # What scikit-learn hangs on an estimator while it is fitted.
@@ -27,8 +27,8 @@ class Checkpoint:
 
     In a pipeline it is set on the step, and the file holds the step. Of a search only the
     refit is written, as the candidates' fits are compared and thrown away. Where
-    ``early_stopping="cv"`` trains several models, the file is written in the final
-    training.
+    ``early_stopping="cv"`` trains several models, as "auto" does below 1000 rows, the file
+    is written in the final training: a process that is killed before that leaves none.
 
     Parameters
     ----------
@@ -77,11 +77,9 @@ class Checkpoint:
             raise ValueError(
                 f"every={self.every!r} of Checkpoint must be an integer from 1 on."
             )
-        path = Path(self.path)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to.")
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder: give the path of a file.")
+        if not isinstance(self.path, str | os.PathLike) or not str(self.path):
+            raise TypeError(f"path={self.path!r} of Checkpoint must be the path of a file.")
+        check_writable(self.path)
         if not hasattr(estimator, "warm_start") or not hasattr(estimator, "partial_fit"):
             raise TypeError(
                 f"Checkpoint cannot resume {type(estimator).__name__}. Set it on the "

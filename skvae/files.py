@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -39,12 +40,16 @@ def check_writable(path):
         If its folder is missing.
     IsADirectoryError
         If it is a folder itself.
+    ValueError
+        If it is a device or a pipe, which a file would replace.
     """
     folder = Path(path).parent
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder} to write {path} to.")
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the path of a file.")
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError(f"{path} is no regular file and would be replaced by one.")
 
 
 def write_atomically(path, data):
@@ -62,18 +67,19 @@ def write_atomically(path, data):
     check_writable(path)
     # A link stays a link: what it points to is replaced.
     path = Path(os.path.realpath(path))
+    mode = path.stat().st_mode if path.exists() else None
     write = _write_by_turns if fcntl else _write_alone
-    write(path, data)
+    write(path, data, mode)
     _sync_folder(path.parent)
 
 
-def _write_by_turns(path, data):
+def _write_by_turns(path, data, mode):
     """Write to the one temporary file of this path, which is locked."""
     temporary = path.with_name(f".{path.name}.tmp")
     with _locked(temporary) as file:
         try:
             file.truncate(0)
-            _write_out(file, data)
+            _write_out(file, data, mode)
             # Before the lock is given up: the next writer finds no file of this name.
             os.replace(temporary, path)
         except BaseException:
@@ -81,19 +87,22 @@ def _write_by_turns(path, data):
             raise
 
 
-def _write_alone(path, data):
+def _write_alone(path, data, mode):
     """Write to a temporary file of a name of its own, where there are no locks."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
-            _write_out(file, data)
+            _write_out(file, data, mode)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _write_out(file, data):
+def _write_out(file, data, mode):
+    if mode is not None and hasattr(os, "fchmod"):
+        # Who may not read the file before may not read it now.
+        os.fchmod(file.fileno(), stat.S_IMODE(mode))
     file.write(data)
     file.flush()
     os.fsync(file.fileno())

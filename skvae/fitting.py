@@ -4,13 +4,22 @@ The functions take a `Recipe`, which knows how to start a model and what its obj
 is, and return an `Outcome`.
 """
 
+import copy
 import math
 from dataclasses import dataclass, replace
 
 import torch
 
 from skvae.cross_validation import fit_cross_validated
-from skvae.recipe import Outcome, diverged, held_out_draws, mean_terms, record, run_epochs
+from skvae.recipe import (
+    Outcome,
+    diverged,
+    has_worsened,
+    held_out_draws,
+    mean_terms,
+    record,
+    run_epochs,
+)
 from skvae.rows import Subset
 from skvae.training import FEW_ROWS, BestState, make_optimizer
 
@@ -113,12 +122,15 @@ def fit_all(recipe, module=None, optimizer=None):
         If the training diverged before there was one.
     """
     outcome = _begin(recipe, module, optimizer)
+    start = copy.deepcopy(outcome.module)
     for _ in run_epochs(recipe, outcome):
         outcome.stopped_early |= recipe.end_epoch(outcome)
         if outcome.stopped_early:
             break
     if outcome.diverged and outcome.n_kept == 0:
         raise diverged(recipe, outcome.history["loss"][-1])
+    if outcome.history["loss"]:
+        outcome.worsened = has_worsened(recipe, start, outcome.module)
     return outcome
 
 

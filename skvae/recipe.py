@@ -139,6 +139,8 @@ class Outcome:
         Held-out bound of the state that was kept.
     stopped_early : bool
         Whether training ended before its planned epochs.
+    worsened : bool
+        Whether it ended far above the loss of its start.
     diverged : bool
         Whether it ended because a loss or a gradient was not finite.
     n_kept : int
@@ -153,6 +155,7 @@ class Outcome:
     history: dict = field(default_factory=lambda: {name: [] for name in _TERMS})
     best_score: float | None = None
     stopped_early: bool = False
+    worsened: bool = False
     diverged: bool = False
     n_kept: int = 0
     noise: torch.Tensor | None = None
@@ -297,6 +300,19 @@ def held_out_terms(recipe, module, rows, eps):
 def mean_terms(recipe, module, rows, eps):
     """Return the mean terms of the objective on held-out rows, a list of floats."""
     return held_out_terms(recipe, module, rows, eps).mean(0).tolist()
+
+
+def has_worsened(recipe, start, module):
+    """Whether a trained module is far worse than its start on evenly spaced rows.
+
+    A loss may fall from epoch to epoch and never come back to where it began. By less than
+    10 nats and one per feature a short training does that too.
+    """
+    step = -(-len(recipe.rows) // _EVALUATION_ROWS)
+    rows = recipe.rows[torch.arange(0, len(recipe.rows), step)]
+    eps = held_out_draws(recipe, len(rows), module.latent_dim)
+    before, after = (mean_terms(recipe, one, rows, eps)[0] for one in (start, module))
+    return after - before > max(10, rows.shape[1])
 
 
 def squared_residuals(module, rows, eps):

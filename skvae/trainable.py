@@ -155,6 +155,14 @@ class TrainableMixin:
                 ConvergenceWarning,
                 stacklevel=3,
             )
+        elif outcome.worsened:
+            warnings.warn(
+                f"{type(self).__name__} is far worse after {recipe.plan.epochs} epochs than at "
+                f"its start: training has not converged. {recipe.advice()} A short training "
+                "does this too: raise max_iter, or let early_stopping keep the best state.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         elif recipe.plan.epochs > 0 and not outcome.converged:
             warnings.warn(
                 f"{type(self).__name__} did {recipe.plan.epochs} epochs and the loss had not "

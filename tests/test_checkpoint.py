@@ -210,3 +210,9 @@ def test_after_each_kill_the_file_loads_and_has_lost_no_epoch():
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "4 kills" in run.stdout
+
+
+@pytest.mark.parametrize("path", [None, 3, "", b"model"])
+def test_what_is_no_path_is_refused_by_name(path, quick, iris):
+    with pytest.raises(TypeError, match="of Checkpoint must be the path"):
+        quick().set_callbacks(Checkpoint(path)).fit(iris)

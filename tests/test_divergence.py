@@ -81,7 +81,7 @@ def is_finite(model, X):
 
 
 @pytest.mark.filterwarnings(
-    "ignore:.*(settled|collapsed):sklearn.exceptions.ConvergenceWarning"
+    "ignore:.*(settled|collapsed|far worse):sklearn.exceptions.ConvergenceWarning"
 )
 @pytest.mark.parametrize("parameters", FITS, ids=str)
 @pytest.mark.parametrize("X", TABLES.values(), ids=TABLES)
@@ -89,7 +89,9 @@ def test_a_gaussian_model_is_finite_in_any_units(X, parameters):
     assert is_finite(short(**parameters).fit(X), X)
 
 
-@pytest.mark.filterwarnings("ignore:.*settled:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*(settled|far worse):sklearn.exceptions.ConvergenceWarning"
+)
 @pytest.mark.parametrize("X", TABLES.values(), ids=TABLES)
 def test_an_autoencoder_is_finite_in_any_units(X):
     assert is_finite(short(AutoencoderTransformer, early_stopping=False).fit(X), X)
@@ -278,3 +280,15 @@ def test_far_float32_rows_are_coded_and_a_score_beyond_float32_says_so(estimator
             scores = model.score_samples(far)
         assert np.isinf(scores[3])
         assert np.isfinite(np.delete(scores, 3)).all()
+
+
+@pytest.mark.parametrize("estimator", [VAETransformer, AutoencoderTransformer])
+def test_a_training_that_ends_far_above_its_start_warns_of_the_rate(estimator, quick, iris):
+    with pytest.warns(ConvergenceWarning, match=r"far worse.*learning_rate_init=3 is high"):
+        quick(estimator, learning_rate_init=3, max_iter=30).fit(iris)
+
+
+def test_a_training_that_improves_on_its_start_does_not(quick, iris):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(max_iter=400).fit(iris)

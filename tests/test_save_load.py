@@ -254,3 +254,20 @@ def test_a_path_that_no_file_can_have_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere to write .*a\.skvae"):
         skvae.save(VAETransformer(), tmp_path / "nowhere" / "a.skvae")
     assert not os.listdir(tmp_path)
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path, quick, iris):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="no regular file"):
+        skvae.save(quick().fit(iris), path)
+    assert path.is_fifo()
+
+
+def test_who_could_not_read_the_file_before_cannot_now(tmp_path, quick, iris):
+    path = tmp_path / "model.skvae"
+    model = quick().fit(iris)
+    skvae.save(model, path)
+    path.chmod(0o600)
+    skvae.save(model, path)
+    assert path.stat().st_mode & 0o777 == 0o600
