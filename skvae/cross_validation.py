@@ -82,7 +82,13 @@ def _first_fold(recipe, search, module, start):
     if not np.isfinite(kept.loss):
         raise diverged(recipe, kept.loss)
     outcome = Outcome(
-        module, search.history, -kept.loss, True, search.lost, search.best, noise=kept.noise
+        module,
+        search.history,
+        best_score=-kept.loss,
+        stopped_early=True,
+        diverged=search.lost,
+        n_kept=search.best,
+        noise=kept.noise,
     )
     outcome.set_noise(recipe)
     return outcome

@@ -83,7 +83,13 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None, optimizer=None):
     n_rows = len(recipe.rows)
     mode = resolved_mode(recipe, stopping, rows_val, module)
     if mode == "all":
-        return fit_all(recipe, module, optimizer)
+        begun = _begin(recipe, module, optimizer)
+        start = copy.deepcopy(begun.module)
+        outcome = fit_all(recipe, begun.module, begun.optimizer)
+        outcome.worsened = recipe.plan.epochs > 0 and has_worsened(
+            recipe, start, outcome.module
+        )
+        return outcome
     if mode == "cv":
         return fit_cross_validated(recipe, min(_N_SPLITS, n_rows))
     if rows_val is not None:
@@ -122,15 +128,12 @@ def fit_all(recipe, module=None, optimizer=None):
         If the training diverged before there was one.
     """
     outcome = _begin(recipe, module, optimizer)
-    start = copy.deepcopy(outcome.module)
     for _ in run_epochs(recipe, outcome):
         outcome.stopped_early |= recipe.end_epoch(outcome)
         if outcome.stopped_early:
             break
     if outcome.diverged and outcome.n_kept == 0:
         raise diverged(recipe, outcome.history["loss"][-1])
-    if outcome.history["loss"]:
-        outcome.worsened = has_worsened(recipe, start, outcome.module)
     return outcome
 
 

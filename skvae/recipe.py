@@ -9,7 +9,7 @@ import torch
 
 from skvae.machine import few_threads
 from skvae.model import widest_layer
-from skvae.rows import StreamedRows, spans
+from skvae.rows import StreamedRows, Subset, spans
 from skvae.tasks import Tasks
 from skvae.training import LastStates, Plan, make_optimizer, train
 
@@ -309,7 +309,7 @@ def has_worsened(recipe, start, module):
     10 nats and one per feature a short training does that too.
     """
     step = -(-len(recipe.rows) // _EVALUATION_ROWS)
-    rows = recipe.rows[torch.arange(0, len(recipe.rows), step)]
+    rows = Subset(recipe.rows, torch.arange(0, len(recipe.rows), step))
     eps = held_out_draws(recipe, len(rows), module.latent_dim)
     before, after = (mean_terms(recipe, one, rows, eps)[0] for one in (start, module))
     return after - before > max(10, rows.shape[1])
