@@ -77,7 +77,9 @@ class LatentGridFilm:
     >>> from skvae import VAETransformer
     >>> from skvae.display import LatentGridFilm
     >>> X = load_digits().data[:300]
-    >>> vae = VAETransformer(image_shape=(8, 8), early_stopping=False, max_iter=20)
+    >>> vae = VAETransformer(
+    ...     image_shape=(8, 8), early_stopping=False, max_iter=20, random_state=0
+    ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     film = LatentGridFilm(f"{folder}/digits.gif", every=2, first_epoch=3)
     ...     _ = vae.set_callbacks(film).fit(X)
