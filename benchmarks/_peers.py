@@ -10,6 +10,7 @@ import warnings
 
 import numpy as np
 import torch
+import torch.utils.flop_counter
 from torch import nn
 from torch.nn import functional
 
@@ -59,13 +60,20 @@ def torch_network(kind):
     return encoder, decoder
 
 
-def skvae(kind, X, batch_size):
+def now(device):
+    """Return the time when the device has done what it was given."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def skvae(kind, X, batch_size, device):
     """A fit of three epochs less one of one: steps, without what a fit does once."""
-    one, three = (_fit_skvae(kind, X, batch_size, epochs) for epochs in (1, 3))
+    one, three = (_fit_skvae(kind, X, batch_size, epochs, device) for epochs in (1, 3))
     return (three - one) / 2
 
 
-def _fit_skvae(kind, X, batch_size, epochs):
+def _fit_skvae(kind, X, batch_size, epochs, device):
     from skvae import VAETransformer
     from skvae.networks import MLP, ConvNet
 
@@ -78,39 +86,39 @@ def _fit_skvae(kind, X, batch_size, epochs):
         max_iter=epochs,
         early_stopping=False,
         random_state=0,
-        device="cpu",
+        device=device,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        start = time.perf_counter()
+        start = now(device)
         vae.fit(X)
-        return time.perf_counter() - start
+        return now(device) - start
 
 
-def torch_loop(kind, X, batch_size):
-    """The plainest loop: indexed tensors, fused Adam."""
-    x = torch.from_numpy(X)
+def torch_loop(kind, X, batch_size, device):
+    """The plainest loop: indexed tensors, on the device, fused Adam."""
+    x = torch.from_numpy(X).to(device)
 
     def batches(rows):
-        return (x[part] for part in torch.randperm(rows).split(batch_size))
+        return (x[part] for part in torch.randperm(rows, device=device).split(batch_size))
 
-    return _torch_epoch(kind, batches, len(X), batch_size)
+    return _torch_epoch(kind, batches, len(X), batch_size, device)
 
 
-def torch_dataloader(kind, X, batch_size):
+def torch_dataloader(kind, X, batch_size, device):
     """The same with a DataLoader."""
     data = torch.utils.data.TensorDataset(torch.from_numpy(X))
 
     def batches(rows):
         part = torch.utils.data.Subset(data, range(rows))
         loader = torch.utils.data.DataLoader(part, batch_size, shuffle=True)
-        return (x for (x,) in loader)
+        return (x.to(device) for (x,) in loader)
 
-    return _torch_epoch(kind, batches, len(X), batch_size)
+    return _torch_epoch(kind, batches, len(X), batch_size, device)
 
 
-def _torch_epoch(kind, batches, n_rows, batch_size):
-    encoder, decoder = torch_network(kind)
+def _torch_epoch(kind, batches, n_rows, batch_size, device):
+    encoder, decoder = (part.to(device) for part in torch_network(kind))
     parameters = [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
 
@@ -126,12 +134,12 @@ def _torch_epoch(kind, batches, n_rows, batch_size):
             optimizer.step()
 
     epoch(5 * batch_size)
-    start = time.perf_counter()
+    start = now(device)
     epoch(n_rows)
-    return time.perf_counter() - start
+    return now(device) - start
 
 
-def pythae(kind, X, batch_size):
+def pythae(kind, X, batch_size, device):
     """pythae's VAE and BaseTrainer's training step, on its DataLoader."""
     import logging
 
@@ -168,23 +176,26 @@ def pythae(kind, X, batch_size):
         num_epochs=1,
         per_device_train_batch_size=batch_size,
         learning_rate=1e-3,
-        no_cuda=True,
+        no_cuda=device == "cpu",
     )
 
     def epoch(rows):
         data = BaseDataset(torch.from_numpy(rows), torch.zeros(len(rows)))
         trainer = BaseTrainer(model, data, training_config=training)
         trainer.prepare_training()
-        start = time.perf_counter()
+        start = now(device)
         trainer.train_step(1)
-        return time.perf_counter() - start
+        return now(device) - start
 
     epoch(X[: 5 * batch_size])
     return epoch(X)
 
 
-def keras(kind, X, batch_size):
-    """keras.Model with a train_step of its own loss, on the backend in KERAS_BACKEND."""
+def keras(kind, X, batch_size, device):
+    """keras.Model with a train_step of its own loss, on the backend in KERAS_BACKEND.
+
+    Keras chooses the device.
+    """
     from _keras_vae import build
 
     model = build(kind)
@@ -192,6 +203,26 @@ def keras(kind, X, batch_size):
     start = time.perf_counter()
     model.fit(X, X, batch_size, epochs=1, verbose=0)
     return time.perf_counter() - start
+
+
+def product_rate(device, size=2048, repeats=20):
+    """Return the FLOP/s of the fastest of some float32 matrix products."""
+    a, b = (torch.rand(size, size, device=device) for _ in range(2))
+    seconds = []
+    for _ in range(repeats):
+        start = now(device)
+        a @ b
+        seconds.append(now(device) - start)
+    return 2 * size**3 / min(seconds)
+
+
+def flop_per_row(kind):
+    """Return what the products of one training step need, per row of the batch."""
+    encoder, decoder = torch_network(kind)
+    x = torch.rand(1, 784)
+    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        decoder(encoder(x)[:, :LATENT]).sum().backward()
+    return counter.get_total_flops()
 
 
 def random_rows(n_rows):

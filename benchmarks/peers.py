@@ -3,7 +3,7 @@
     pip install ".[bench]" && python benchmarks/peers.py
 
 Rows per second of training steps on random rows, medians; each peer in a process of its
-own, in turn, `--rounds` times.
+own, in turn, `--rounds` times. On a GPU: `--device cuda`, with float32 exact in all.
 """
 
 import argparse
@@ -18,12 +18,13 @@ PEERS = ("skvae", "torch loop", "torch DataLoader", "Keras/TF", "Keras/torch", "
 ROWS = (("dense", 50), ("dense", 128), ("dense", 512), ("conv", 32), ("conv", 128))
 
 
-def measure(peer, n_rows, threads):
+def measure(peer, n_rows, threads, device):
     """Time one peer on every network and batch; run in a process of its own."""
     import _peers
     import torch
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
     function = {
         "skvae": _peers.skvae,
         "torch loop": _peers.torch_loop,
@@ -33,7 +34,7 @@ def measure(peer, n_rows, threads):
     result = {}
     for kind, batch_size in ROWS:
         X = _peers.random_rows(n_rows if kind == "dense" else n_rows // 8)
-        result[f"{kind}, {batch_size}"] = len(X) / function(kind, X, batch_size)
+        result[f"{kind}, {batch_size}"] = len(X) / function(kind, X, batch_size, device)
     print(json.dumps(result))
 
 
@@ -44,7 +45,7 @@ def run(peer, args):
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTEROP_THREADS": "1"}
     environment["KERAS_BACKEND"] = "tensorflow" if peer == "Keras/TF" else "torch"
     command = [sys.executable, __file__, "--peer", peer, "--rows", str(args.rows)]
-    command += ["--threads", threads]
+    command += ["--threads", threads, "--device", args.device]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         print(f"{peer} failed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
@@ -52,30 +53,52 @@ def run(peer, args):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def print_table(results):
+def limits(device):
+    """Return the rows per second at which a step would be nothing but fast products."""
+    import _peers
+
+    rate = _peers.product_rate(device)
+    print(f"float32 products of 2048 x 2048: {rate / 1e9:.0f} GFLOP/s")
+    return {kind: rate / _peers.flop_per_row(kind) for kind, _ in ROWS}
+
+
+def print_table(results, most):
     peers = list(results)
-    print("| network, batch | " + " | ".join(peers) + " | skvae / best package |")
-    print("|" + " --- |" * (len(peers) + 2))
+    print("| network, batch | " + " | ".join(peers), end=" ")
+    print("| skvae / best package | of the limit |")
+    print("|" + " --- |" * (len(peers) + 3))
     for kind, batch_size in ROWS:
         key = f"{kind}, {batch_size}"
         medians = {peer: np.median([one[key] for one in results[peer]]) for peer in peers}
         packages = [medians[p] for p in peers if p.startswith("Keras") or p == "pythae"]
         ratio = f"{medians['skvae'] / max(packages):.2f}" if packages else ""
-        print(f"| {key} | " + " | ".join(f"{v:,.0f}" for v in medians.values()), f"| {ratio} |")
+        share = medians["skvae"] / most[kind]
+        print(f"| {key} | " + " | ".join(f"{v:,.0f}" for v in medians.values()), end=" ")
+        print(f"| {ratio} | {share:.0%} |")
 
 
 def plot(results, path):
     import matplotlib.pyplot as plt
 
-    figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
-    keys = [f"{kind}, {batch_size}" for kind, batch_size in ROWS]
+    kinds = list(dict.fromkeys(kind for kind, _ in ROWS))
+    sizes = {kind: [size for other, size in ROWS if other == kind] for kind in kinds}
+    figure, axes = plt.subplots(
+        1,
+        len(kinds),
+        figsize=(9, 3.5),
+        layout="constrained",
+        width_ratios=[len(sizes[kind]) for kind in kinds],
+    )
     width = 0.8 / len(results)
-    for i, (peer, rounds) in enumerate(results.items()):
-        heights = [np.median([one[key] for one in rounds]) for key in keys]
-        ax.bar(np.arange(len(keys)) + i * width, heights, width, label=peer)
-    ax.set(yscale="log", ylabel="rows per second", xlabel="network, batch")
-    ax.set_xticks(np.arange(len(keys)) + 0.4 - width / 2, keys)
-    ax.legend(ncols=3, fontsize="small")
+    for ax, kind in zip(axes, kinds, strict=True):
+        at = np.arange(len(sizes[kind]))
+        for i, (peer, rounds) in enumerate(results.items()):
+            keys = [f"{kind}, {size}" for size in sizes[kind]]
+            heights = [np.median([one[key] for one in rounds]) / 1000 for key in keys]
+            ax.bar(at + (i - (len(results) - 1) / 2) * width, heights, width, label=peer)
+        ax.set(title=kind, xlabel="batch size", xticks=at, xticklabels=sizes[kind])
+    axes[0].set_ylabel("thousand rows per second")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     figure.savefig(path, dpi=110)
 
 
@@ -84,23 +107,24 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--peers", nargs="*", default=PEERS)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--plot", default="peers.png")
     args = parser.parse_args()
     if args.peer:
-        measure(args.peer, args.rows, args.threads)
+        measure(args.peer, args.rows, args.threads, args.device)
         return
     from _machine import describe_machine
 
-    print(describe_machine(), f"; {args.threads} threads each")
-    results = {}
+    print(describe_machine(), f"; {args.threads} threads each, device {args.device}")
+    most, results = limits(args.device), {}
     for _ in range(args.rounds):
         for peer in args.peers:
             figures = run(peer, args)
             if figures is not None:
                 results.setdefault(peer, []).append(figures)
-    print_table(results)
+    print_table(results, most)
     plot(results, args.plot)
 
 

@@ -52,7 +52,7 @@ class LatentTransformer(
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
-        "precision": [StrOptions({"float32", "bfloat16"})],
+        "precision": [StrOptions({"float32", "tf32", "bfloat16"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -136,7 +136,7 @@ class LatentTransformer(
         whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
         and a sparse matrix are read batch by batch, and are not copied once they are large.
         """
-        with self._all_or_nothing(), trainable_mode():
+        with self._all_or_nothing(), trainable_mode(self.precision):
             self._validate_params()
             continues = self.warm_start and hasattr(self, "_fitted")
             rows = self._validate(X, reset=not continues, training=True)
@@ -168,7 +168,7 @@ class LatentTransformer(
         self : object
             The fitted estimator.
         """
-        with self._all_or_nothing(), trainable_mode():
+        with self._all_or_nothing(), trainable_mode(self.precision):
             self._validate_params()
             first = not hasattr(self, "_fitted")
             X = self._validate(X, reset=first, training=True)

@@ -1,10 +1,12 @@
 """Apply a model to rows, whatever their number and memory layout."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from skvae.machine import few_threads, told_of_memory
+from skvae.machine import cuda_float32, few_threads, told_of_memory
 from skvae.rows import dense
 
 # Elements of the widest layer that one block may hold.
@@ -31,7 +33,9 @@ def by_blocks(function, rows, width, device):
         The results, concatenated.
     """
     block, n_rows = max(1, BLOCK_ELEMENTS // max(width, 1)), rows.shape[0]
-    with torch.inference_mode(), few_threads(min(block, n_rows) * width), told_of_memory():
+    exact = cuda_float32() if torch.device(device).type == "cuda" else nullcontext()
+    threads = few_threads(min(block, n_rows) * width)
+    with torch.inference_mode(), exact, threads, told_of_memory():
         parts = [
             function(_tensor(dense(rows[start : start + block]), device)).cpu().numpy()
             for start in range(0, n_rows, block)

@@ -1,5 +1,6 @@
 """What a machine has and how it is used best: devices, dtypes, threads, memory."""
 
+import threading
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -42,9 +43,15 @@ def body_dtype(precision, device):
     ValueError
         If the device has no instructions for it: it would be slower, and less exact.
     """
-    if precision == "float32":
-        return None
     on_cuda = device.type == "cuda"
+    if precision == "tf32" and not (on_cuda and torch.cuda.is_tf32_supported()):
+        raise ValueError(
+            f"precision='tf32' was asked for, but the device {device} has no TF32 (CUDA has it "
+            "from compute capability 8.0). Use precision='float32', or 'bfloat16' where the "
+            "device has it."
+        )
+    if precision in ("float32", "tf32"):
+        return None
     if not (torch.cuda.is_bf16_supported(False) if on_cuda else _cpu_has_bfloat16()):
         raise ValueError(
             f"precision='bfloat16' was asked for, but the device {device} has no bfloat16 "
@@ -58,6 +65,43 @@ def _cpu_has_bfloat16():
     """Whether the processor multiplies bfloat16 itself; torch does not say publicly."""
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+
+
+# torch's two settings of what CUDA makes of float32: TF32 in convolutions, exact in products.
+_CUDA_FLOAT32 = (
+    torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul,
+)
+_lock = threading.Lock()
+_asked: list[list[str]] = []
+_before: list[str] = []
+
+
+@contextmanager
+def cuda_float32(tf32=False):
+    """Have CUDA compute float32 exactly, or in TF32 where that was asked for.
+
+    The settings are the whole process's. They are put back when the last thread that set
+    them is done.
+    """
+    wish = ["tf32" if tf32 else "ieee"]
+    with _lock:
+        if not _asked:
+            _before[:] = [part.fp32_precision for part in _CUDA_FLOAT32]
+        _asked.append(wish)
+        _set_cuda_float32(wish * 2)
+    try:
+        yield
+    finally:
+        with _lock:
+            # By identity: another thread's wish may be the same.
+            _asked[:] = [other for other in _asked if other is not wish]
+            _set_cuda_float32(_asked[-1] * 2 if _asked else _before)
+
+
+def _set_cuda_float32(values):
+    for part, value in zip(_CUDA_FLOAT32, values, strict=True):
+        part.fp32_precision = value
 
 
 @contextmanager

@@ -16,7 +16,10 @@ from skvae.training import LastStates, Plan, make_optimizer, train
 # Draws per held-out row: many for few rows, whose mean would be noisy.
 _HELD_OUT_DRAWS = 1000
 _MAX_DRAWS = 16
-_EVALUATION_ROWS = 4096
+# Rows that tell whether a training has worsened.
+_SAMPLED_ROWS = 4096
+# Judged at a time: the feature maps of more leave the cache, and take three times as long.
+_JUDGED_ROWS, _JUDGED_ELEMENTS = 128, 2**18
 _TERMS = ("loss", "reconstruction", "kl")
 
 
@@ -287,9 +290,10 @@ def held_out_draws(recipe, n_rows, latent_dim):
 def held_out_terms(recipe, module, rows, eps):
     """Return the terms of the objective for each held-out row, (n, 3)."""
     module.eval()
+    most = max(_JUDGED_ROWS, _JUDGED_ELEMENTS // rows.shape[1])
     parts = []
     with few_threads(rows.numel()):
-        for part in spans(rows.shape, most=_EVALUATION_ROWS):
+        for part in spans(rows.shape, most):
             value, reconstruction, kl = recipe.objective(
                 module, rows[part], eps[:, part], recipe.n_samples, recipe.beta
             )
@@ -308,7 +312,7 @@ def has_worsened(recipe, start, module):
     A loss may fall from epoch to epoch and never come back to where it began. By less than
     10 nats and one per feature a short training does that too.
     """
-    step = -(-len(recipe.rows) // _EVALUATION_ROWS)
+    step = -(-len(recipe.rows) // _SAMPLED_ROWS)
     rows = Subset(recipe.rows, torch.arange(0, len(recipe.rows), step))
     eps = held_out_draws(recipe, len(rows), module.latent_dim)
     before, after = (mean_terms(recipe, one, rows, eps)[0] for one in (start, module))

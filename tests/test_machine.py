@@ -1,6 +1,7 @@
 """Devices, dtypes, threads and memory."""
 
 import resource
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,13 @@ from sklearn.base import clone
 
 from skvae import AutoencoderTransformer, VAETransformer, machine
 from skvae.fitting import fit_all
-from skvae.machine import body_dtype, few_threads, keep_freed_blocks, resolve_device
+from skvae.machine import (
+    body_dtype,
+    cuda_float32,
+    few_threads,
+    keep_freed_blocks,
+    resolve_device,
+)
 from skvae.model import Conditional
 from skvae.networks import MLP, ConvNet
 from skvae.posteriors import POSTERIORS
@@ -129,6 +136,70 @@ def test_every_network_and_posterior_trains_in_bfloat16(network, posterior, quic
         device="cpu",
     ).fit(digits[:300])
     assert np.isfinite(model.loss_curve_).all()
+
+
+# -- what CUDA makes of float32 --------------------------------------------------------
+
+
+def cuda_settings():
+    backends = torch.backends
+    return backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision
+
+
+def test_float32_is_exact_on_cuda_and_torch_settings_come_back():
+    before = cuda_settings()
+    with cuda_float32():
+        assert cuda_settings() == ("ieee", "ieee")
+        with cuda_float32(tf32=True):
+            assert cuda_settings() == ("tf32", "tf32")
+        assert cuda_settings() == ("ieee", "ieee")
+    assert cuda_settings() == before
+
+
+def test_a_failed_fit_puts_them_back_too(monkeypatch, quick, iris):
+    before = cuda_settings()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ValueError, match="latent_dim"):
+        quick(device="cpu", latent_dim=0).fit(iris)
+    assert cuda_settings() == before
+
+
+def test_settings_come_back_when_threads_overlap():
+    before, inside, leave = cuda_settings(), threading.Event(), threading.Event()
+
+    def other():
+        with cuda_float32():
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    with cuda_float32():
+        thread.start()
+        assert inside.wait(60)
+    assert cuda_settings() == ("ieee", "ieee")
+    leave.set()
+    thread.join()
+    assert cuda_settings() == before
+
+
+def test_training_sets_them_where_there_is_cuda(monkeypatch, quick, iris):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    seen = set()
+    forward = Conditional.forward
+
+    def note(self, x):
+        seen.add((self.training, *cuda_settings()))
+        return forward(self, x)
+
+    monkeypatch.setattr(Conditional, "forward", note)
+    quick(device="cpu").fit(iris)
+    assert (True, "ieee", "ieee") in seen
+    assert {setting for _, *settings in seen for setting in settings} == {"ieee"}
+
+
+def test_tf32_without_cuda_is_refused_before_training(quick, iris):
+    with pytest.raises(ValueError, match=r"device cpu has no TF32.*precision='float32'"):
+        quick(device="cpu", precision="tf32").fit(iris)
 
 
 # -- memory ---------------------------------------------------------------------------
