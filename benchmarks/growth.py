@@ -56,7 +56,11 @@ def main():
     print(describe_machine())
     seconds(1, BASE)
     figure, axes = plt.subplots(
-        1, len(args.lines), figsize=(3.2 * len(args.lines), 3.2), layout="constrained"
+        1,
+        len(args.lines),
+        figsize=(3.2 * len(args.lines), 3.2),
+        layout="constrained",
+        sharey=True,
     )
     for ax, name in zip(np.atleast_1d(axes), args.lines, strict=True):
         for epochs, label in ((0, "start alone"), (1, "start and one epoch")):
@@ -66,7 +70,8 @@ def main():
                 f"{name}, {label}: {np.round(times, 3)} s, last slope {slope:.2f}", flush=True
             )
             ax.loglog(LINES[name], times, "o-", label=label)
-        ax.set(xlabel=name, ylabel="seconds")
+        ax.set(xlabel=name)
+    np.atleast_1d(axes)[0].set_ylabel("seconds")
     np.atleast_1d(axes)[0].legend()
     figure.savefig(args.plot, dpi=110)
 

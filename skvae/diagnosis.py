@@ -12,6 +12,8 @@ _FARTHEST = 1e15
 # From here on a column is named as a likely cause, and so is the learning rate.
 _FAR = 100.0
 _HIGH_RATE = 0.05
+# Standard deviations that no value of a column without outliers is from its mean.
+_HEAVY_TAIL = 10.0
 _MEDIAN_ROWS = 4096
 
 COLLAPSED = (
@@ -20,6 +22,16 @@ COLLAPSED = (
     "there is nothing to learn, as in independent columns. If there is, one of these may help: "
     "kl_warmup, a smaller beta, a wider or a less powerful decoder, more rows, or a noise that "
     "is not larger than the data's own."
+)
+
+_KEPT_START = (
+    "{}'s training has not improved on its start: no epoch was better on the held-out rows, "
+    "the last was far worse, and the start was kept. {}"
+)
+_MOSTLY_THE_SAME = (
+    "{}, {:.0f} standard deviations from its mean: such values outweigh all others. Leave out "
+    "columns that are nearly always the same, as the pixels of an image's edge, or use "
+    "Gaussian(noise='isotropic') or, for values in [0, 1], likelihood='bernoulli'."
 )
 
 
@@ -59,6 +71,19 @@ def likely_cause(X, units, feature_names, likelihood, learning_rate):
         causes.reverse()
     causes.append(f"the {type(likelihood).__name__} likelihood may not fit the data")
     return f"Likely cause: {'; or '.join(causes)}."
+
+
+def why_start_was_kept(estimator, X, units, feature_names, advice):
+    """Return what to tell of a training whose start was its best state.
+
+    `advice` is called where no column stands out.
+    """
+    distance = _distance(X, units)
+    worst = int(np.argmax(distance))
+    if units.is_identity or distance[worst] < _HEAVY_TAIL:
+        return _KEPT_START.format(estimator, advice())
+    column = _range(X, worst, feature_names, "X")
+    return _KEPT_START.format(estimator, _MOSTLY_THE_SAME.format(column, distance[worst]))
 
 
 def not_finite(results):

@@ -24,6 +24,8 @@ from skvae.rows import Subset
 from skvae.training import FEW_ROWS, BestState, make_optimizer
 
 _N_SPLITS = 5
+# Nats, and nats per feature, that training has to lose on held-out rows to be told of.
+_LOST_NATS, _LOST_SHARE = 10.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,10 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None, optimizer=Non
             break
     if not math.isfinite(best.score):
         raise diverged(recipe, -best.score)
+    if best.epoch == 0 and "validation_loss" in outcome.history and not recipe.interrupted():
+        lost = outcome.history["validation_loss"][-1] + best.score
+        # By less it may be that there is nothing to learn beyond the start.
+        outcome.kept_start = lost > max(_LOST_NATS, _LOST_SHARE * rows_val.shape[1])
     best.restore()
     outcome.best_score = best.score
     return outcome

@@ -9,7 +9,7 @@ import torch
 
 from skvae.machine import few_threads
 from skvae.model import widest_layer
-from skvae.rows import StreamedRows, Subset, spans
+from skvae.rows import StreamedRows, Subset, batches
 from skvae.tasks import Tasks
 from skvae.training import LastStates, Plan, make_optimizer, train
 
@@ -17,9 +17,7 @@ from skvae.training import LastStates, Plan, make_optimizer, train
 _HELD_OUT_DRAWS = 1000
 _MAX_DRAWS = 16
 # Rows that tell whether a training has worsened.
-_SAMPLED_ROWS = 4096
-# Judged at a time: the feature maps of more leave the cache, and take three times as long.
-_JUDGED_ROWS, _JUDGED_ELEMENTS = 128, 2**18
+_SAMPLED_ROWS = 1024
 _TERMS = ("loss", "reconstruction", "kl")
 
 
@@ -144,6 +142,8 @@ class Outcome:
         Whether training ended before its planned epochs.
     worsened : bool
         Whether it ended far above the loss of its start.
+    kept_start : bool
+        Whether held-out rows found no epoch better than the start, and the last far worse.
     diverged : bool
         Whether it ended because a loss or a gradient was not finite.
     n_kept : int
@@ -159,6 +159,7 @@ class Outcome:
     best_score: float | None = None
     stopped_early: bool = False
     worsened: bool = False
+    kept_start: bool = False
     diverged: bool = False
     n_kept: int = 0
     noise: torch.Tensor | None = None
@@ -178,7 +179,7 @@ class Outcome:
         own = sum(
             squared_residuals(module, rows[part], eps[:, part]).mean(0).double().cpu()
             * ((part.stop - part.start) / len(rows))
-            for part in spans(rows.shape)
+            for part in batches(rows)
         )
         module.decoder.head.set_noise(torch.maximum(self.noise, own).float())
 
@@ -290,10 +291,9 @@ def held_out_draws(recipe, n_rows, latent_dim):
 def held_out_terms(recipe, module, rows, eps):
     """Return the terms of the objective for each held-out row, (n, 3)."""
     module.eval()
-    most = max(_JUDGED_ROWS, _JUDGED_ELEMENTS // rows.shape[1])
     parts = []
     with few_threads(rows.numel()):
-        for part in spans(rows.shape, most):
+        for part in batches(rows):
             value, reconstruction, kl = recipe.objective(
                 module, rows[part], eps[:, part], recipe.n_samples, recipe.beta
             )

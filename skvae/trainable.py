@@ -12,7 +12,12 @@ from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
-from skvae.diagnosis import COLLAPSED, check_distance, likely_cause
+from skvae.diagnosis import (
+    COLLAPSED,
+    check_distance,
+    likely_cause,
+    why_start_was_kept,
+)
 from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode, resolved_mode
 from skvae.inference import own_generator
 from skvae.interrupts import Interrupt
@@ -163,6 +168,10 @@ class TrainableMixin:
                 ConvergenceWarning,
                 stacklevel=3,
             )
+        elif outcome.kept_start:
+            names = getattr(self, "feature_names_in_", None)
+            told = why_start_was_kept(type(self).__name__, X, units, names, recipe.advice)
+            warnings.warn(told, ConvergenceWarning, stacklevel=3)
         elif recipe.plan.epochs > 0 and not outcome.converged:
             warnings.warn(
                 f"{type(self).__name__} did {recipe.plan.epochs} epochs and the loss had not "

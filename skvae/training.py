@@ -11,6 +11,7 @@ from torch.nn.functional import embedding
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skvae.machine import cuda_float32, few_threads, keep_freed_blocks, told_of_memory
+from skvae.rows import indexed_from
 from skvae.threads import is_forked, one_thread
 
 # Below this number of rows a tenth of them is too noisy a judge of the training.
@@ -151,8 +152,8 @@ def train(
     parameters = list(module.parameters())
     for epoch in range(plan.epochs):
         module.train()
-        order = indices[..., torch.randperm(n_rows, generator=generator)].to(rows.device)
-        batches = order.split(size, dim=-1)
+        order = indices[..., torch.randperm(n_rows, generator=generator)]
+        batches = order.to(indexed_from(rows)).split(size, dim=-1)
         totals = None
         with few_threads(size * max(width, rows.shape[1]), n_products):
             for done, batch in enumerate(batches, start=1):

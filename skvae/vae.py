@@ -12,7 +12,7 @@ from skvae.model import build_vae, can_start_affine, start_affine
 from skvae.networks import NETWORKS
 from skvae.objectives import OBJECTIVES
 from skvae.posteriors import POSTERIORS, marginal_kl
-from skvae.rows import Subset, blocks
+from skvae.rows import Subset, batches
 
 # So many rows tell a mean KL well enough; all of them would cost an epoch's fifth.
 _KL_ROWS = 4096
@@ -271,7 +271,7 @@ default="diagonal"
         chosen = torch.arange(0, len(recipe.rows), -(-len(recipe.rows) // _KL_ROWS))
         rows = Subset(recipe.rows, chosen)
         with torch.inference_mode():
-            parts = [marginal_kl(outcome.module.encoder(block)) for block in blocks(rows)]
+            parts = [marginal_kl(outcome.module.encoder(rows[part])) for part in batches(rows)]
         self.latent_kl_ = torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()
 
     def _has_collapsed(self):

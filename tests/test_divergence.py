@@ -292,3 +292,40 @@ def test_a_training_that_improves_on_its_start_does_not(quick, iris):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quick(max_iter=400).fit(iris)
+
+
+# -- a start that stays ----------------------------------------------------------------
+
+KEPT_START = r"not improved on its start.*feature \d+ of X ranges.*deviations.*'isotropic'"
+
+
+def mostly_dark(n=1200):
+    """Rows of ten factors, and columns that are zero but for two or three rows."""
+    rng = np.random.RandomState(0)
+    bright = rng.standard_normal((n, 10)) @ rng.standard_normal((10, 20))
+    dark = rng.random_sample((n, 200)) * (rng.random_sample((n, 200)) < 3 / n)
+    return np.c_[bright + 0.1 * rng.standard_normal(bright.shape), dark]
+
+
+def told(model, X):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.fit(X)
+    return " ".join(str(warning.message) for warning in told)
+
+
+def test_a_start_that_no_epoch_improves_on_is_told_of():
+    model = VAETransformer(random_state=0, max_iter=20, device="cpu")
+    with pytest.warns(ConvergenceWarning, match=KEPT_START):
+        model.fit(mostly_dark())
+    assert -model.best_validation_score_ < model.history_["validation_loss"].min()
+    assert "its start" not in told(
+        model.set_params(likelihood=Gaussian("isotropic")), mostly_dark()
+    )
+
+
+def test_a_linear_table_whose_start_stays_is_not_told_of():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((1200, 2)) @ rng.standard_normal((2, 30))
+    X += rng.standard_normal(X.shape)
+    assert "its start" not in told(VAETransformer(random_state=0, device="cpu"), X)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skvae import recipe as recipe_module
+from skvae import rows as rows_module
 from skvae.likelihoods import Gaussian
 from skvae.model import build_vae
 from skvae.networks import MLP
@@ -84,8 +84,8 @@ def test_held_out_terms_do_not_depend_on_the_blocks(objective, monkeypatch):
     recipe = make_recipe()
     module, eps = started(recipe), held_out_draws(recipe, 30, 2)
     whole = held_out_terms(recipe, module, recipe.rows, eps)
-    monkeypatch.setattr(recipe_module, "_JUDGED_ROWS", 7)
-    monkeypatch.setattr(recipe_module, "_JUDGED_ELEMENTS", 0)
+    monkeypatch.setattr(rows_module, "BATCH_ROWS", 7)
+    monkeypatch.setattr(rows_module, "BATCH_ELEMENTS", 0)
     torch.testing.assert_close(held_out_terms(recipe, module, recipe.rows, eps), whole)
     assert whole.shape == (30, 3)
     mean = mean_terms(recipe, module, recipe.rows, eps)

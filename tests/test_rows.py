@@ -10,7 +10,16 @@ from sklearn.datasets import load_iris
 
 from skvae import inference
 from skvae import rows as rows_module
-from skvae.rows import StreamedRows, Subset, blocks, extremes, feature_moments, open_rows, spans
+from skvae.rows import (
+    StreamedRows,
+    Subset,
+    blocks,
+    extremes,
+    feature_moments,
+    indexed_from,
+    open_rows,
+    spans,
+)
 from skvae.units import Units
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -221,6 +230,15 @@ def test_a_subset_is_the_rows_of_its_indices(rows):
     assert torch.equal(some[torch.tensor([2, 2])], whole[[3, 3]])
 
 
+def test_indices_belong_where_the_rows_are_read():
+    kept = torch.empty(5, 2, device="meta")
+    streamed = StreamedRows(table(), Units.identity(2), torch.device("cuda"), (-np.inf, np.inf))
+    for rows, device in ((kept, "meta"), (streamed, "cpu")):
+        some = Subset(rows, torch.arange(3))
+        assert indexed_from(rows) == indexed_from(some) == some.indices.device
+        assert indexed_from(some) == torch.device(device)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("fits", [True, False])
@@ -230,7 +248,7 @@ def test_on_a_device_rows_are_kept_where_they_fit(fits, monkeypatch):
     units = Units.standardizing(table())
     rows = open_rows(table(), units, torch.device("cuda"))
     assert isinstance(rows, torch.Tensor if fits else StreamedRows)
-    batch = rows[torch.tensor([7, 3]).cuda()]
+    batch = rows[torch.tensor([7, 3]).to(indexed_from(rows))]
     assert batch.device.type == "cuda"
     np.testing.assert_array_equal(batch.cpu(), units.enter(table(), np.float32)[[7, 3]])
 
