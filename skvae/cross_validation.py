@@ -190,6 +190,8 @@ class Fold:
         Indices of these rows.
     held_out : Tensor
         Rows that are judged; at most `n_most`.
+    eps : Tensor of shape (n_draws, n_most, latent_dim)
+        Their draws.
     """
 
     def __init__(self, recipe, kept, held, n_most):
@@ -198,8 +200,7 @@ class Fold:
         self.held_out = recipe.rows[torch.as_tensor(held)]
         self.module = recipe.start(Subset(recipe.rows, self.kept), recipe.seed)
         # As many draws in each fold, though some hold out a row less.
-        eps = held_out_draws(recipe, n_most, self.module.latent_dim)
-        self.eps = eps[:, : len(held)]
+        self.eps = held_out_draws(recipe, n_most, self.module.latent_dim)
 
 
 def train_folds(recipe, folds, stack=None):
@@ -259,13 +260,15 @@ def check_folds(folds, stack=None):
     """
     recipe, head = folds[0].recipe, folds[0].module.decoder.head
 
-    def terms_of(module, rows, eps):
-        return held_out_terms(recipe, module, rows, eps)
+    def judge(module, rows, eps):
+        terms = held_out_terms(recipe, module, rows, eps)
+        return (terms, squared_residuals(module, rows, eps)) if head.has_noise else (terms,)
 
-    terms = torch.cat(_on_each(terms_of, folds, stack)).cpu()
+    judged = _on_each(judge, folds, stack)
+    terms = torch.cat([one[0] for one in judged]).cpu()
     if not head.has_noise:
         return Check(terms, None)
-    parts = [part.double().cpu() for part in _on_each(squared_residuals, folds, stack)]
+    parts = [one[1].double().cpu() for one in judged]
     rows = torch.cat(parts)
     noise = held_out_noise(head, parts)
     reconstruction = head.expected_log_prob(rows, noise)
@@ -276,19 +279,25 @@ def check_folds(folds, stack=None):
 
 
 def _on_each(function, folds, stack):
-    """Return ``function(module, held_out, eps)`` of each fold, a list of tensors."""
-    for fold in folds:
-        fold.module.eval()
+    """Return ``function(module, held_out, eps)`` of each fold, tuples of tensors by row."""
     if stack is None:
-        return [function(fold.module, fold.held_out, fold.eps) for fold in folds]
-    # Folds differ by at most one row, and what is stacked has the same shape.
-    n_rows = min(len(fold.held_out) for fold in folds)
-    rows = torch.stack([fold.held_out[:n_rows] for fold in folds])
-    eps = torch.stack([fold.eps[:, :n_rows] for fold in folds])
+        return [
+            function(fold.module.eval(), fold.held_out, fold.eps[:, : len(fold.held_out)])
+            for fold in folds
+        ]
+    stack.eval()
+    # What is stacked has the same shape: a fold with a row less than others has one twice.
+    n_most = max(len(fold.held_out) for fold in folds)
+    rows = torch.stack([fold.held_out[_up_to(n_most, fold)] for fold in folds])
+    eps = torch.stack([fold.eps for fold in folds])
     with few_threads(rows.numel()):
-        parts = list(stack.map(function, rows, eps))
-    for k, fold in enumerate(folds):
-        if len(fold.held_out) > n_rows:
-            last = function(fold.module, fold.held_out[n_rows:], fold.eps[:, n_rows:])
-            parts[k] = torch.cat([parts[k], last])
-    return parts
+        mapped = stack.map(function, rows, eps)
+    return [
+        tuple(values[k, : len(fold.held_out)] for values in mapped)
+        for k, fold in enumerate(folds)
+    ]
+
+
+def _up_to(n_rows, fold):
+    """Return the indices of so many held-out rows, the last one again where they end."""
+    return torch.arange(n_rows).clamp(max=len(fold.held_out) - 1)

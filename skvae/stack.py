@@ -39,9 +39,8 @@ class Stack(nn.Module):
                 part.data = own
 
     def train(self, mode=True):
-        """Set the members' mode too."""
-        for member in self.members:
-            member.train(mode)
+        """Set the mode of the member that computes; the others lend their parameters."""
+        self.members[0].train(mode)
         return super().train(mode)
 
     def map(self, function, *tensors):

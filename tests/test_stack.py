@@ -100,13 +100,13 @@ def test_only_matrices_are_decayed():
     assert {p.ndim for p in kept["params"]} == {2}
 
 
-def test_modes_reach_the_members():
+def test_the_mode_reaches_the_member_that_computes():
     members, _ = members_and_recipe(VAETransformer())
     stack = Stack(members)
     stack.eval()
-    assert not any(member.training for member in members)
+    assert not any(part.training for part in members[0].modules())
     stack.train()
-    assert all(member.training for member in members)
+    assert all(part.training for part in members[0].modules())
 
 
 @pytest.mark.parametrize(
