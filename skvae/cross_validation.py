@@ -7,16 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from skvae.held_out import held_out_draws, held_out_terms, squared_residuals
 from skvae.machine import few_threads
-from skvae.recipe import (
-    Outcome,
-    diverged,
-    held_out_draws,
-    held_out_terms,
-    record,
-    run_epochs,
-    squared_residuals,
-)
+from skvae.recipe import Outcome, diverged, record, run_epochs
 from skvae.rows import Subset
 from skvae.stack import Stack
 from skvae.training import train

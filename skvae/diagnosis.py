@@ -24,10 +24,6 @@ COLLAPSED = (
     "is not larger than the data's own."
 )
 
-_KEPT_START = (
-    "{}'s training has not improved on its start: no epoch was better on the held-out rows, "
-    "the last was far worse, and the start was kept. {}"
-)
 _MOSTLY_THE_SAME = (
     "{}, {:.0f} standard deviations from its mean: such values outweigh all others. Leave out "
     "columns that are nearly always the same, as the pixels of an image's edge, or use "
@@ -73,17 +69,47 @@ def likely_cause(X, units, feature_names, likelihood, learning_rate):
     return f"Likely cause: {'; or '.join(causes)}."
 
 
-def why_start_was_kept(estimator, X, units, feature_names, advice):
-    """Return what to tell of a training whose start was its best state.
+def why_start_was_best(X, units, feature_names, advice):
+    """Return why no epoch may have been better than the start, and the remedy.
 
     `advice` is called where no column stands out.
     """
     distance = _distance(X, units)
     worst = int(np.argmax(distance))
     if units.is_identity or distance[worst] < _HEAVY_TAIL:
-        return _KEPT_START.format(estimator, advice())
-    column = _range(X, worst, feature_names, "X")
-    return _KEPT_START.format(estimator, _MOSTLY_THE_SAME.format(column, distance[worst]))
+        return advice()
+    return _MOSTLY_THE_SAME.format(_range(X, worst, feature_names, "X"), distance[worst])
+
+
+def concern(estimator, outcome, n_epochs, advice, about_start):
+    """Return what to warn of after a training of so many planned epochs, or None.
+
+    `advice` and `about_start` are called for the cause and the remedy.
+    """
+    if outcome.diverged:
+        kept = "last" if outcome.best_score is None else "best"
+        return (
+            f"{estimator}'s training diverged: its loss or a gradient was not finite. The "
+            f"{kept} finite state was kept. {advice()}"
+        )
+    if outcome.worsened:
+        return (
+            f"{estimator} is far worse after {n_epochs} epochs than at its start: training has "
+            f"not converged. {advice()} A short training does this too: raise max_iter, or let "
+            "early_stopping keep the best state."
+        )
+    if outcome.kept_start:
+        return (
+            f"{estimator}'s training has not improved on its start: no epoch was better on the "
+            "held-out rows, the last was far worse, and the start was kept. "
+            f"{about_start()}"
+        )
+    if n_epochs > 0 and not outcome.converged:
+        return (
+            f"{estimator} did {n_epochs} epochs and the loss had not settled: training has not "
+            "converged. Raise max_iter, or lower learning_rate_init if the loss rises."
+        )
+    return None
 
 
 def not_finite(results):

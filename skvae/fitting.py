@@ -11,15 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from skvae.cross_validation import fit_cross_validated
-from skvae.recipe import (
-    Outcome,
-    diverged,
-    has_worsened,
-    held_out_draws,
-    mean_terms,
-    record,
-    run_epochs,
-)
+from skvae.held_out import has_worsened, held_out_draws, mean_terms
+from skvae.recipe import Outcome, diverged, record, run_epochs
 from skvae.rows import Subset
 from skvae.training import FEW_ROWS, BestState, make_optimizer
 

@@ -15,8 +15,9 @@ from skvae.components import resolve
 from skvae.diagnosis import (
     COLLAPSED,
     check_distance,
+    concern,
     likely_cause,
-    why_start_was_kept,
+    why_start_was_best,
 )
 from skvae.fitting import Stopping, epoch_printer, fit_all, fit_in_mode, resolved_mode
 from skvae.inference import own_generator
@@ -152,34 +153,13 @@ class TrainableMixin:
                 UserWarning,
                 stacklevel=3,
             )
-        if outcome.diverged:
-            kept = "last" if outcome.best_score is None else "best"
-            warnings.warn(
-                f"{type(self).__name__}'s training diverged: its loss or a gradient was not "
-                f"finite. The {kept} finite state was kept. {recipe.advice()}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        elif outcome.worsened:
-            warnings.warn(
-                f"{type(self).__name__} is far worse after {recipe.plan.epochs} epochs than at "
-                f"its start: training has not converged. {recipe.advice()} A short training "
-                "does this too: raise max_iter, or let early_stopping keep the best state.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        elif outcome.kept_start:
-            names = getattr(self, "feature_names_in_", None)
-            told = why_start_was_kept(type(self).__name__, X, units, names, recipe.advice)
+        names = getattr(self, "feature_names_in_", None)
+        about_start = partial(why_start_was_best, X, units, names, recipe.advice)
+        told = concern(
+            type(self).__name__, outcome, recipe.plan.epochs, recipe.advice, about_start
+        )
+        if told is not None:
             warnings.warn(told, ConvergenceWarning, stacklevel=3)
-        elif recipe.plan.epochs > 0 and not outcome.converged:
-            warnings.warn(
-                f"{type(self).__name__} did {recipe.plan.epochs} epochs and the loss had not "
-                "settled: training has not converged. Raise max_iter, or lower "
-                "learning_rate_init if the loss rises.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
         if recipe.plan.epochs > 0 and recipe.beta > 0 and self._has_collapsed():
             warnings.warn(
                 COLLAPSED.format(type(self).__name__), ConvergenceWarning, stacklevel=3

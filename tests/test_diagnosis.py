@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skvae.diagnosis import check_distance, likely_cause
+from skvae.diagnosis import check_distance, likely_cause, why_start_was_best
 from skvae.likelihoods import Gaussian, Poisson
 from skvae.units import Units
 
@@ -53,6 +53,15 @@ def test_a_high_learning_rate_comes_first_and_the_likelihood_last():
 @pytest.mark.parametrize("X", [np.zeros((5, 3)), np.full((5, 3), 1e300), np.eye(5, 3) * 1e-310])
 def test_it_has_words_for_any_finite_rows(X):
     assert likely_cause(X, Units.identity(3), None, Gaussian(), 1e-3).startswith("Likely cause")
+
+
+def test_a_column_that_outweighs_the_others_is_named_with_its_distance():
+    X = table(400)
+    X[:, 2] = np.arange(400) == 7
+    said = why_start_was_best(X, Gaussian().units(X), NAMES, lambda: "Other advice.")
+    assert said.startswith("'price' of X ranges from 0 to 1, 20 standard deviations")
+    for units in (Units.identity(3), Units.standardizing(table(400))):
+        assert why_start_was_best(table(400), units, NAMES, lambda: "Other.") == "Other."
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -8,12 +8,13 @@ import torch
 
 from skvae import fitting
 from skvae.fitting import Stopping, epoch_printer, fit_all, fit_hold_out, fit_in_mode
+from skvae.held_out import held_out_draws, mean_terms
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.model import build_vae, start_affine
 from skvae.networks import MLP
 from skvae.objectives import OBJECTIVES, elbo
 from skvae.posteriors import Diagonal
-from skvae.recipe import Outcome, Recipe, held_out_draws, mean_terms
+from skvae.recipe import Outcome, Recipe
 from skvae.training import FEW_ROWS, Plan
 
 MODES = [True, False, "cv", "auto"]

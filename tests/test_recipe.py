@@ -1,44 +1,14 @@
-"""What is trained and how it is judged: draws, histories, convergence."""
+"""What is trained: draws, histories, convergence."""
 
 import numpy as np
 import pytest
 import torch
+from recipe_cases import make_recipe, started
 
-from skvae import rows as rows_module
-from skvae.likelihoods import Gaussian
-from skvae.model import build_vae
-from skvae.networks import MLP
-from skvae.objectives import OBJECTIVES, elbo
-from skvae.posteriors import Diagonal
-from skvae.recipe import (
-    Outcome,
-    Recipe,
-    held_out_draws,
-    held_out_terms,
-    mean_terms,
-    record,
-    run_epochs,
-)
-from skvae.training import Plan
-from skvae.units import Units
+from skvae.objectives import OBJECTIVES
+from skvae.recipe import Outcome, record, run_epochs
 
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
-
-
-def make_recipe(n=30, epochs=3, seed=0, objective=elbo, n_samples=1):
-    rows = torch.randn(n, 4, generator=torch.Generator().manual_seed(9))
-
-    def start(rows, seed):
-        generator = torch.Generator().manual_seed(seed)
-        parts = (MLP((5,)), Gaussian(), Diagonal())
-        return build_vae(*parts, rows, Units.identity(4), 2, None, generator)
-
-    plan = Plan(epochs, 8, 3e-3, 0.01)
-    return Recipe(start, objective, n_samples, plan, rows, seed)
-
-
-def started(recipe):
-    return recipe.start(recipe.rows, recipe.seed)
 
 
 @each_objective
@@ -67,37 +37,6 @@ def test_streams_repeat_and_differ():
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "n_draws"), [(1, 16), (60, 16), (300, 3), (1000, 1), (9999, 1)]
-)
-def test_few_held_out_rows_get_more_draws_and_all_get_the_same_again(n_rows, n_draws):
-    recipe = make_recipe()
-    eps = held_out_draws(recipe, n_rows, 2)
-    assert eps.shape == (n_draws, n_rows, 2)
-    assert torch.equal(eps, held_out_draws(recipe, n_rows, 2))
-
-
-@each_objective
-def test_held_out_terms_do_not_depend_on_the_blocks(objective, monkeypatch):
-    recipe = make_recipe()
-    module, eps = started(recipe), held_out_draws(recipe, 30, 2)
-    whole = held_out_terms(recipe, module, recipe.rows, eps)
-    monkeypatch.setattr(rows_module, "BATCH_ROWS", 7)
-    monkeypatch.setattr(rows_module, "BATCH_ELEMENTS", 0)
-    torch.testing.assert_close(held_out_terms(recipe, module, recipe.rows, eps), whole)
-    assert whole.shape == (30, 3)
-    mean = mean_terms(recipe, module, recipe.rows, eps)
-    assert mean == pytest.approx(whole.mean(0).tolist(), rel=1e-5)
-
-
-def test_judging_needs_no_gradient_and_puts_the_module_into_evaluation():
-    recipe = make_recipe()
-    module = started(recipe).train()
-    terms = held_out_terms(recipe, module, recipe.rows, held_out_draws(recipe, 30, 2))
-    assert not terms.requires_grad
-    assert not module.training
 
 
 def test_epochs_are_recorded_as_they_go_by():
