@@ -21,6 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=None)
+    parser.add_argument("--precision", default="float32")
     args = parser.parse_args()
     X_train, X_test = load_images("mnist_784")
     print(describe_machine())
@@ -34,6 +35,7 @@ def main():
             early_stopping=False,
             random_state=seed,
             batch_size=args.batch_size or "auto",
+            precision=args.precision,
         )
         start = time.perf_counter()
         vae.fit(X_train)

@@ -3,7 +3,7 @@
     pip install ".[bench]" && python benchmarks/peers.py
 
 Rows per second of training steps on random rows, medians; each peer in a process of its
-own, in turn, `--rounds` times. On a GPU: `--device cuda`, with float32 exact in all.
+own, in turn, `--rounds` times. On a GPU: `--device cuda`, with torch's float32 exact.
 """
 
 import argparse

@@ -25,9 +25,9 @@ COLLAPSED = (
 )
 
 _MOSTLY_THE_SAME = (
-    "{}, {:.0f} standard deviations from its mean: such values outweigh all others. Leave out "
-    "columns that are nearly always the same, as the pixels of an image's edge, or use "
-    "Gaussian(noise='isotropic') or, for values in [0, 1], likelihood='bernoulli'."
+    "{}, {:.0f} standard deviations from its mean: such values outweigh all others. Remove "
+    "outliers, and columns that are nearly always the same, as the pixels of an image's edge; "
+    "or use Gaussian(noise='isotropic') or, for values in [0, 1], likelihood='bernoulli'."
 )
 
 
@@ -69,16 +69,25 @@ def likely_cause(X, units, feature_names, likelihood, learning_rate):
     return f"Likely cause: {'; or '.join(causes)}."
 
 
-def why_start_was_best(X, units, feature_names, advice):
+def why_start_was_best(tables, units, feature_names, advice):
     """Return why no epoch may have been better than the start, and the remedy.
 
-    `advice` is called where no column stands out.
+    Parameters
+    ----------
+    tables : dict of str to {ndarray, CSR matrix}
+        Training and held-out rows by the names of their arguments.
+    units : Units
+    feature_names : ndarray of str or None
+    advice : callable
+        Returns that of other causes: where no column stands out, or all have one scale.
     """
-    distance = _distance(X, units)
-    worst = int(np.argmax(distance))
-    if units.is_identity or distance[worst] < _HEAVY_TAIL:
+    distances = {argument: _distance(X, units) for argument, X in tables.items()}
+    argument = max(distances, key=lambda name: distances[name].max())
+    worst = int(np.argmax(distances[argument]))
+    if len(np.unique(units.scale)) == 1 or distances[argument][worst] < _HEAVY_TAIL:
         return advice()
-    return _MOSTLY_THE_SAME.format(_range(X, worst, feature_names, "X"), distance[worst])
+    column = _range(tables[argument], worst, feature_names, argument)
+    return _MOSTLY_THE_SAME.format(column, distances[argument][worst])
 
 
 def concern(estimator, outcome, n_epochs, advice, about_start):
@@ -102,7 +111,7 @@ def concern(estimator, outcome, n_epochs, advice, about_start):
         return (
             f"{estimator}'s training has not improved on its start: no epoch was better on the "
             "held-out rows, the last was far worse, and the start was kept. "
-            f"{about_start()}"
+            f"{about_start()} A short training does this too: raise max_iter."
         )
     if n_epochs > 0 and not outcome.converged:
         return (

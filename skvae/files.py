@@ -100,12 +100,16 @@ def _write_alone(path, data, mode):
 
 
 def _write_out(file, data, mode):
-    if mode is not None and hasattr(os, "fchmod"):
-        # Who may not read the file before may not read it now.
-        os.fchmod(file.fileno(), stat.S_IMODE(mode))
+    keeps_mode = mode is not None and hasattr(os, "fchmod")
+    if keeps_mode:
+        # Who may not read the file before may not read it now. Its owner may write to what
+        # a killed writer leaves, though: the next one has to.
+        os.fchmod(file.fileno(), stat.S_IMODE(mode) | stat.S_IWUSR)
     file.write(data)
     file.flush()
     os.fsync(file.fileno())
+    if keeps_mode:
+        os.fchmod(file.fileno(), stat.S_IMODE(mode))
 
 
 def _locked(path):

@@ -81,9 +81,10 @@ def fit_in_mode(recipe, stopping, rows_val=None, module=None, optimizer=None):
         begun = _begin(recipe, module, optimizer)
         start = copy.deepcopy(begun.module)
         outcome = fit_all(recipe, begun.module, begun.optimizer)
-        outcome.worsened = recipe.plan.epochs > 0 and has_worsened(
-            recipe, start, outcome.module
-        )
+        # Cut short it is not judged: the rate had not fallen.
+        outcome.worsened = not (
+            recipe.plan.epochs == 0 or outcome.stopped_early
+        ) and has_worsened(recipe, start, outcome.module)
         return outcome
     if mode == "cv":
         return fit_cross_validated(recipe, min(_N_SPLITS, n_rows))
@@ -164,8 +165,9 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None, optimizer=Non
             break
     if not math.isfinite(best.score):
         raise diverged(recipe, -best.score)
-    if best.epoch == 0 and "validation_loss" in outcome.history and not recipe.interrupted():
-        lost = outcome.history["validation_loss"][-1] + best.score
+    judged = outcome.history.get("validation_loss", [])[recipe.kl_warmup :]
+    if best.epoch == 0 and judged and not recipe.interrupted():
+        lost = judged[-1] + best.score
         # By less it may be that there is nothing to learn beyond the start.
         outcome.kept_start = lost > max(_LOST_NATS, _LOST_SHARE * rows_val.shape[1])
     best.restore()

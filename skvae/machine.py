@@ -67,13 +67,14 @@ def _cpu_has_bfloat16():
     return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
 
 
-# torch's two settings of what CUDA makes of float32: TF32 in convolutions, exact in products.
+# torch's settings of what CUDA makes of float32: by default TF32 but in plain products.
 _CUDA_FLOAT32 = (
     torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn,  # type: ignore[attr-defined]
     torch.backends.cuda.matmul,
 )
 _lock = threading.Lock()
-_asked: list[list[str]] = []
+_asked: list[str] = []
 _before: list[str] = []
 
 
@@ -81,25 +82,26 @@ _before: list[str] = []
 def cuda_float32(tf32=False):
     """Have CUDA compute float32 exactly, or in TF32 where that was asked for.
 
-    The settings are the whole process's. They are put back when the last thread that set
-    them is done.
+    The settings are the whole process's: while threads ask for both, it is exact. They are
+    put back when the last thread is done.
     """
-    wish = ["tf32" if tf32 else "ieee"]
+    wish = "tf32" if tf32 else "ieee"
     with _lock:
         if not _asked:
             _before[:] = [part.fp32_precision for part in _CUDA_FLOAT32]
         _asked.append(wish)
-        _set_cuda_float32(wish * 2)
+        _set_cuda_float32()
     try:
         yield
     finally:
         with _lock:
-            # By identity: another thread's wish may be the same.
-            _asked[:] = [other for other in _asked if other is not wish]
-            _set_cuda_float32(_asked[-1] * 2 if _asked else _before)
+            _asked.remove(wish)
+            _set_cuda_float32()
 
 
-def _set_cuda_float32(values):
+def _set_cuda_float32():
+    wish = "ieee" if "ieee" in _asked else "tf32"
+    values = [wish] * len(_CUDA_FLOAT32) if _asked else _before
     for part, value in zip(_CUDA_FLOAT32, values, strict=True):
         part.fp32_precision = value
 

@@ -154,7 +154,8 @@ class TrainableMixin:
                 stacklevel=3,
             )
         names = getattr(self, "feature_names_in_", None)
-        about_start = partial(why_start_was_best, X, units, names, recipe.advice)
+        tables = {"X": X} if X_val is None else {"X_val": X_val, "X": X}
+        about_start = partial(why_start_was_best, tables, units, names, recipe.advice)
         told = concern(
             type(self).__name__, outcome, recipe.plan.epochs, recipe.advice, about_start
         )

@@ -97,10 +97,10 @@ default="diagonal"
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:<number>"; "auto" is CUDA where there is one.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        Of the networks' products in training. "bfloat16", and on CUDA "tf32", are faster and
-        rougher where the device has the instructions, else an error; weights, likelihoods
-        and the fitted model stay in float32. "float32" is exact on CUDA too, where torch
-        would by default round what convolutions are given to TF32.
+        Of the networks' products in training. "bfloat16", and on CUDA "tf32" (then in all of
+        `fit`), are faster and rougher where the device has the instructions, else an error;
+        weights, likelihoods and the fitted model stay in float32. "float32" is exact on
+        CUDA too, where torch would by default round what convolutions are given to TF32.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, order of rows and draws. The same integer gives the same
         bits on the same machine. Global generators are not touched.

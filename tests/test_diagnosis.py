@@ -56,12 +56,19 @@ def test_it_has_words_for_any_finite_rows(X):
 
 
 def test_a_column_that_outweighs_the_others_is_named_with_its_distance():
-    X = table(400)
+    X, held_out = table(400), table(50)
     X[:, 2] = np.arange(400) == 7
-    said = why_start_was_best(X, Gaussian().units(X), NAMES, lambda: "Other advice.")
-    assert said.startswith("'price' of X ranges from 0 to 1, 20 standard deviations")
-    for units in (Units.identity(3), Units.standardizing(table(400))):
-        assert why_start_was_best(table(400), units, NAMES, lambda: "Other.") == "Other."
+    units = Gaussian().units(X)
+
+    def why(tables, units=units):
+        return why_start_was_best(tables, units, NAMES, lambda: "Other advice.")
+
+    assert why({"X": X}).startswith("'price' of X ranges from 0 to 1, 20 standard deviations")
+    held_out[3, 1] = 1e3
+    assert why({"X_val": held_out, "X": X}).startswith("'height' of X_val ranges from")
+    assert why({"X": table()}, Units.standardizing(table())) == "Other advice."
+    # One scale for all: another noise would change nothing.
+    assert why({"X": X}, Gaussian("isotropic").units(X)) == "Other advice."
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
