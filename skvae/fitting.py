@@ -165,14 +165,20 @@ def fit_hold_out(recipe, indices, rows_val, stopping, module=None, optimizer=Non
             break
     if not math.isfinite(best.score):
         raise diverged(recipe, -best.score)
-    judged = outcome.history.get("validation_loss", [])[recipe.kl_warmup :]
-    if best.epoch == 0 and judged and not recipe.interrupted():
-        lost = judged[-1] + best.score
-        # By less it may be that there is nothing to learn beyond the start.
-        outcome.kept_start = lost > max(_LOST_NATS, _LOST_SHARE * rows_val.shape[1])
+    outcome.kept_start = best.epoch == 0 and _only_worsened(recipe, outcome, best, rows_val)
     best.restore()
     outcome.best_score = best.score
     return outcome
+
+
+def _only_worsened(recipe, outcome, best, rows_val):
+    """Whether a training that was not cut short ended far above its start."""
+    judged = outcome.history.get("validation_loss", [])[recipe.kl_warmup :]
+    # Few held-out rows do not tell: what is trained on the others is soon too close to them.
+    if not judged or 10 * len(rows_val) < FEW_ROWS or recipe.interrupted():
+        return False
+    # By less it may be that there is nothing to learn beyond the start.
+    return judged[-1] + best.score > max(_LOST_NATS, _LOST_SHARE * rows_val.shape[1])
 
 
 def epoch_printer(log_jacobian):
