@@ -1,8 +1,8 @@
 """Variational autoencoders for scikit-learn."""
 
-from skvae.autoencoder import AutoencoderTransformer
-from skvae.persistence import load, save
-from skvae.vae import VAETransformer
+from skvae.estimators.autoencoder import AutoencoderTransformer
+from skvae.estimators.persistence import load, save
+from skvae.estimators.vae import VAETransformer
 
 __version__ = "0.1.0"
 

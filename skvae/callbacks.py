@@ -6,7 +6,7 @@ import pickle
 from numbers import Integral
 
 from skvae.files import check_writable, write_atomically
-from skvae.tasks import is_one_of_many
+from skvae.training.tasks import is_one_of_many
 
 # What scikit-learn hangs on an estimator while it is fitted.
 _TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")

@@ -2,14 +2,14 @@
 
 import torch
 
+from skvae.data.units import Units
 from skvae.likelihoods import Gaussian
-from skvae.model import build_vae
+from skvae.model.modules import build_vae
+from skvae.model.objectives import elbo
 from skvae.networks import MLP
-from skvae.objectives import elbo
 from skvae.posteriors import Diagonal
-from skvae.recipe import Recipe
-from skvae.training import Plan
-from skvae.units import Units
+from skvae.training.loop import Plan
+from skvae.training.recipe import Recipe
 
 
 def make_recipe(n=30, epochs=3, seed=0, objective=elbo, n_samples=1):

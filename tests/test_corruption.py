@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from skvae.corruption import CORRUPTIONS, GaussianCorruption, MaskingCorruption
-from skvae.units import Units
+from skvae.data.units import Units
+from skvae.model.corruption import CORRUPTIONS, GaussianCorruption, MaskingCorruption
 
 each_corruption = pytest.mark.parametrize("name", CORRUPTIONS)
 N_ROWS = 20_000

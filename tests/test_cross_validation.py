@@ -7,21 +7,21 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 
-from skvae.cross_validation import (
+from skvae.data.units import Units
+from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.model.modules import build_vae, start_affine
+from skvae.model.objectives import elbo
+from skvae.model.stack import Stack
+from skvae.networks import MLP
+from skvae.posteriors import Diagonal
+from skvae.training.cross_validation import (
     Fold,
     check_folds,
     fit_cross_validated,
     held_out_noise,
 )
-from skvae.likelihoods import LIKELIHOODS, Gaussian
-from skvae.model import build_vae, start_affine
-from skvae.networks import MLP
-from skvae.objectives import elbo
-from skvae.posteriors import Diagonal
-from skvae.recipe import Recipe
-from skvae.stack import Stack
-from skvae.training import Plan
-from skvae.units import Units
+from skvae.training.loop import Plan
+from skvae.training.recipe import Recipe
 
 
 class Witness:

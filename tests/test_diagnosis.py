@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from skvae.diagnosis import check_distance, likely_cause, why_start_was_best
+from skvae.data.units import Units
 from skvae.likelihoods import Gaussian, Poisson
-from skvae.units import Units
+from skvae.training.diagnosis import check_distance, likely_cause, why_start_was_best
 
 NAMES = np.array(["width", "height", "price"], dtype=object)
 

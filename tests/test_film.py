@@ -252,7 +252,9 @@ def test_it_can_be_pickled_with_its_estimator(filmed, path, digits):
 def test_what_cannot_be_filmed_is_refused_before_training(
     parameters, film, error, message, quick, path, digits, monkeypatch
 ):
-    monkeypatch.setattr("skvae.trainable.fit_in_mode", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "skvae.estimators.trainable.fit_in_mode", lambda *_: pytest.fail("trained")
+    )
     model = quick(**{"image_shape": (8, 8)} | parameters)
     model.set_callbacks(LatentGridFilm(**{"path": path} | film))
     with pytest.raises(error, match=message):

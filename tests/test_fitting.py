@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from skvae import fitting
-from skvae.fitting import Stopping, epoch_printer, fit_all, fit_hold_out, fit_in_mode
-from skvae.held_out import held_out_draws, mean_terms
 from skvae.likelihoods import LIKELIHOODS, Gaussian
-from skvae.model import build_vae, start_affine
+from skvae.model.modules import build_vae, start_affine
+from skvae.model.objectives import OBJECTIVES, elbo
 from skvae.networks import MLP
-from skvae.objectives import OBJECTIVES, elbo
 from skvae.posteriors import Diagonal
-from skvae.recipe import Outcome, Recipe
-from skvae.training import FEW_ROWS, Plan
+from skvae.training.evaluation import held_out_draws, mean_terms
+from skvae.training.fit import Stopping, epoch_printer, fit_all, fit_hold_out, fit_in_mode
+from skvae.training.loop import FEW_ROWS, Plan
+from skvae.training.recipe import Outcome, Recipe
 
 MODES = [True, False, "cv", "auto"]
 each_mode = pytest.mark.parametrize("mode", MODES)

@@ -5,8 +5,8 @@ import torch
 from recipe_cases import make_recipe, started
 
 from skvae import rows as rows_module
-from skvae.held_out import held_out_draws, held_out_terms, mean_terms
-from skvae.objectives import OBJECTIVES
+from skvae.model.objectives import OBJECTIVES
+from skvae.training.evaluation import held_out_draws, held_out_terms, mean_terms
 
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skvae import inference
-from skvae.inference import by_blocks
+from skvae.data.inference import by_blocks
 
 
 def double(x):

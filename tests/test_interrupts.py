@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.display import LatentGridFilm
-from skvae.interrupts import Interrupt
+from skvae.training.interrupts import Interrupt
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 

@@ -9,8 +9,8 @@ import torch
 from likelihood_cases import BOUNDED, MOVES, N_FEATURES, bounded, each_case, raw_outputs
 from scipy.integrate import quad
 
+from skvae.data.units import Units
 from skvae.likelihoods import LIKELIHOODS, Categorical
-from skvae.units import Units
 
 EPS32 = torch.finfo(torch.float32).eps
 # Five standard errors: with fixed seeds and some dozens of numbers, no chance failure.

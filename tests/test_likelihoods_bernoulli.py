@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.integrate import quad
 
+from skvae.data.units import Units
 from skvae.likelihoods import Bernoulli, ContinuousBernoulli
-from skvae.likelihoods._bernoulli import StableContinuousBernoulli
-from skvae.units import Units
+from skvae.likelihoods.bernoulli import StableContinuousBernoulli
 
 EPS32, EPS64 = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
 NEAR_ZERO = [1e-6, 1e-4, 1e-3, 0.01, 0.1, 0.3]

@@ -10,8 +10,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from skvae.likelihoods import Gaussian
-from skvae.likelihoods._gaussian_heads import SpikedNormal
-from skvae.linear import MIN_NOISE_VARIANCE
+from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
+from skvae.likelihoods.gaussian_heads import SpikedNormal
 
 EPS32 = np.finfo(np.float32).eps
 SPIKE_VARIANCE, SLAB_WEIGHT = 1e-12, 1e-6  # as Gaussian's Notes promise

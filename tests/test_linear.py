@@ -7,13 +7,13 @@ from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 
 from skvae import moments
-from skvae.linear import (
+from skvae.likelihoods.factor_analysis import (
     MIN_NOISE_VARIANCE,
     LinearGaussian,
     factor_analysis,
     probabilistic_pca,
 )
-from skvae.moments import second_moment
+from skvae.likelihoods.moments import second_moment
 
 LOADERS = [load_iris, load_wine, load_diabetes, load_breast_cancer]
 each_table = pytest.mark.parametrize("load", LOADERS)

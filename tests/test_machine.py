@@ -10,7 +10,6 @@ import torch
 from sklearn.base import clone
 
 from skvae import AutoencoderTransformer, VAETransformer, machine
-from skvae.fitting import fit_all
 from skvae.machine import (
     body_dtype,
     cuda_float32,
@@ -18,9 +17,10 @@ from skvae.machine import (
     keep_freed_blocks,
     resolve_device,
 )
-from skvae.model import Conditional
+from skvae.model.modules import Conditional
 from skvae.networks import MLP, ConvNet
 from skvae.posteriors import POSTERIORS
+from skvae.training.fit import fit_all
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from skvae.likelihoods import LIKELIHOODS, Gaussian
-from skvae.model import (
+from skvae.model.modules import (
     VAE,
     Autoencoder,
     Conditional,
@@ -19,8 +19,8 @@ from skvae.model import (
     can_start_affine,
     start_affine,
 )
+from skvae.model.objectives import elbo, reconstruction
 from skvae.networks import MLP, NETWORKS, ConvNet
-from skvae.objectives import elbo, reconstruction
 from skvae.posteriors import POSTERIORS, Diagonal
 
 LATENT_DIM = 2

@@ -6,12 +6,12 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer, moments
+from skvae.data.rows import StreamedRows, Subset
+from skvae.data.units import Units
 from skvae.likelihoods import Gaussian
-from skvae.linear import factor_analysis, probabilistic_pca
-from skvae.moments import DenseMoment, TruncatedMoment, moment_of, second_moment
+from skvae.likelihoods.factor_analysis import factor_analysis, probabilistic_pca
+from skvae.likelihoods.moments import DenseMoment, TruncatedMoment, moment_of, second_moment
 from skvae.networks import MLP
-from skvae.rows import StreamedRows, Subset
-from skvae.units import Units
 
 
 def factors(n=500, n_features=400, n_factors=4, seed=0):

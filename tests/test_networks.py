@@ -6,7 +6,7 @@ import torch
 
 from skvae.components import resolve
 from skvae.networks import MLP, NETWORKS, ConvNet, Plug
-from skvae.networks._base import ACTIVATIONS
+from skvae.networks.base import ACTIVATIONS
 
 N_FEATURES, LATENT_DIM = 64, 3
 # Raw outputs of a Gaussian posterior, and of likelihoods with one parameter and two.

@@ -9,7 +9,7 @@ import torch
 
 from skvae import VAETransformer
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model import build_vae, can_start_affine
+from skvae.model.modules import build_vae, can_start_affine
 from skvae.networks import ConvNet, Plug
 from skvae.posteriors import POSTERIORS
 

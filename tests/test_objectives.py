@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from skvae.data.units import Units
 from skvae.likelihoods import LIKELIHOODS, Gaussian
-from skvae.model import build_vae, start_affine
+from skvae.model.modules import build_vae, start_affine
+from skvae.model.objectives import OBJECTIVES, elbo, iwae, monte_carlo, reconstruction
 from skvae.networks import MLP
-from skvae.objectives import OBJECTIVES, elbo, iwae, monte_carlo, reconstruction
 from skvae.posteriors import POSTERIORS
-from skvae.units import Units
 
 N_ROWS, N_FEATURES, LATENT_DIM = 6, 4, 2
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)

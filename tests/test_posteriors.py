@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from skvae.linear import LinearGaussian
+from skvae.likelihoods.factor_analysis import LinearGaussian
 from skvae.posteriors import (
     POSTERIORS,
     PointHead,

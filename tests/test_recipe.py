@@ -5,8 +5,8 @@ import pytest
 import torch
 from recipe_cases import make_recipe, started
 
-from skvae.objectives import OBJECTIVES
-from skvae.recipe import Outcome, record, run_epochs
+from skvae.model.objectives import OBJECTIVES
+from skvae.training.recipe import Outcome, record, run_epochs
 
 each_objective = pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 

@@ -10,7 +10,7 @@ from sklearn.datasets import load_iris
 
 from skvae import inference
 from skvae import rows as rows_module
-from skvae.rows import (
+from skvae.data.rows import (
     StreamedRows,
     Subset,
     blocks,
@@ -20,7 +20,7 @@ from skvae.rows import (
     open_rows,
     spans,
 )
-from skvae.units import Units
+from skvae.data.units import Units
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 CPU = torch.device("cpu")

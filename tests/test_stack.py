@@ -8,11 +8,11 @@ import torch
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.model.objectives import OBJECTIVES
+from skvae.model.stack import Stack
 from skvae.networks import MLP
-from skvae.objectives import OBJECTIVES
 from skvae.posteriors import POSTERIORS
-from skvae.stack import Stack
-from skvae.training import Plan, make_optimizer, train
+from skvae.training.loop import Plan, make_optimizer, train
 
 N_MEMBERS, N_ROWS = 3, 24
 # One-hot rows are in the support of every likelihood.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skvae.training import Plan, make_optimizer, train
+from skvae.training.loop import Plan, make_optimizer, train
 
 
 def generator(seed=0):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skvae.training import (
+from skvae.training.loop import (
     BestState,
     Plan,
     make_optimizer,

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from skvae import rows
-from skvae.units import Units
+from skvae.data.units import Units
 
 EPS64, EPS32 = np.finfo(np.float64).eps, np.finfo(np.float32).eps
 shared_or_not = pytest.mark.parametrize("shared", [False, True])

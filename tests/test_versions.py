@@ -10,7 +10,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 import skvae
 from skvae import AutoencoderTransformer, VAETransformer, base
-from skvae.versions import OtherVersionsWarning, present_versions
+from skvae.estimators.versions import OtherVersionsWarning, present_versions
 
 
 def by_pickle(model, path):

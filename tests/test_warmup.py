@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from skvae import VAETransformer
-from skvae.fitting import Stopping, fit_hold_out
+from skvae.data.units import Units
 from skvae.likelihoods import Gaussian
-from skvae.model import build_vae
+from skvae.model.modules import build_vae
+from skvae.model.objectives import elbo
 from skvae.networks import MLP
-from skvae.objectives import elbo
 from skvae.posteriors import Diagonal
-from skvae.recipe import Recipe
-from skvae.training import Plan
-from skvae.units import Units
+from skvae.training.fit import Stopping, fit_hold_out
+from skvae.training.loop import Plan
+from skvae.training.recipe import Recipe
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 

@@ -5,11 +5,11 @@ learned of it. A new one is one subclass of :class:`Likelihood`, one of
 :class:`LikelihoodHead`, and one line in `LIKELIHOODS`.
 """
 
-from skvae.likelihoods._base import Likelihood, LikelihoodHead
-from skvae.likelihoods._bernoulli import Bernoulli, ContinuousBernoulli
-from skvae.likelihoods._categorical import Categorical
-from skvae.likelihoods._counts import NegativeBinomial, Poisson
-from skvae.likelihoods._gaussian import Gaussian
+from skvae.likelihoods.base import Likelihood, LikelihoodHead
+from skvae.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
+from skvae.likelihoods.categorical import Categorical
+from skvae.likelihoods.counts import NegativeBinomial, Poisson
+from skvae.likelihoods.gaussian import Gaussian
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,

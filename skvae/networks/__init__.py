@@ -5,10 +5,10 @@ A body maps flat rows to flat rows, ``(..., n_in) -> (..., n_out)``; image shape
 `NETWORKS`.
 """
 
-from skvae.networks._base import Body, Network, Plug
-from skvae.networks._conv import ConvNet
-from skvae.networks._mlp import MLP
-from skvae.networks._module import ModuleNetwork
+from skvae.networks.base import Body, Network, Plug
+from skvae.networks.conv import ConvNet
+from skvae.networks.mlp import MLP
+from skvae.networks.module import ModuleNetwork
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP, "conv": ConvNet}
 

@@ -1,0 +1,1 @@
+"""Rows, their units and the names of their columns."""

@@ -1,0 +1,168 @@
+"""Likelihoods of counts."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.distributions import Independent
+from torch.distributions import NegativeBinomial as TorchNegativeBinomial
+from torch.distributions import Poisson as TorchPoisson
+
+from skvae.data.columns import called
+from skvae.data.rows import extremes, feature_moments, feature_sums
+from skvae.likelihoods.base import Likelihood, LikelihoodHead
+
+# Log-rates beyond these leave float32.
+_LOG_RATE_RANGE = (-30.0, 30.0)
+# What the largest rate can still tell.
+_LARGEST_COUNT = 1e13
+# A log-rate off by a few is a rate off by hundreds: start close to the data's own.
+_START_GAIN = 0.01
+
+
+class Log1p(nn.Module):
+    """What the encoder sees of counts: their size, and not their skewness."""
+
+    def forward(self, x):
+        """Return ``log(1 + x)``."""
+        return torch.log1p(x)
+
+
+class Counts(Likelihood):
+    """Base of the likelihoods of whole numbers from 0 on."""
+
+    support = (0.0, np.inf)
+    remedy = "Counts cannot be negative; use likelihood='gaussian' for other data."
+
+    def lens(self):
+        """Show the encoder logarithms."""
+        return Log1p()
+
+    def check_support(self, X, feature_names=None, argument="X"):
+        """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
+        X = super().check_support(X, feature_names, argument)
+        _, highest = extremes(X)
+        worst = int(np.argmax(highest))
+        if highest[worst] > _LARGEST_COUNT:
+            name = called(worst, feature_names)
+            raise ValueError(
+                f"The {type(self).__name__} likelihood takes counts up to "
+                f"{_LARGEST_COUNT:.0e}, but {name} of {argument} has {highest[worst]:.6g}. "
+                "Use likelihood='gaussian'."
+            )
+        broken = np.zeros(X.shape[1], dtype=bool)
+        for block in self._inside(X):
+            broken |= (np.rint(block) != block).any(axis=0)
+        if broken.any():
+            name = called(int(np.argmax(broken)), feature_names)
+            raise ValueError(
+                f"The {type(self).__name__} likelihood needs whole numbers, but {name} of "
+                f"{argument} has others. Pass counts as they are, without scaling, or use "
+                "likelihood='gaussian'."
+            )
+        return X
+
+    def clip(self, X, name="X"):
+        """Refuse what is no count: unlike a rounding, it has no nearest meaning."""
+        return self.check_support(X, argument=name)
+
+
+class Poisson(Counts):
+    """Independent Poisson features; the decoder gives the logarithm of the rate.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer
+    >>> VAETransformer(likelihood="poisson")
+    VAETransformer(likelihood='poisson')
+    """
+
+    def head(self, rows, units):
+        """Return a :class:`PoissonHead` centred at the rows' mean."""
+        return PoissonHead(_log_mean(rows))
+
+
+class PoissonHead(LikelihoodHead):
+    """Raw output is the log-rate of each feature."""
+
+    start_gain = _START_GAIN
+
+    def __init__(self, start_bias):
+        super().__init__()
+        self.n_raw = len(start_bias)
+        self.start_bias = start_bias
+
+    def forward(self, raw):
+        """Return p(x|z) with event shape (n_features,)."""
+        rate = raw.clamp(*_LOG_RATE_RANGE).exp()
+        return Independent(TorchPoisson(rate, validate_args=False), 1, validate_args=False)
+
+    def draw(self, p, rng):
+        """Draw counts."""
+        rate = p.mean.cpu().numpy()
+        return rng.poisson(rate).astype(rate.dtype)
+
+
+class NegativeBinomial(Counts):
+    """Independent negative-binomial features, for counts that vary more than Poisson's.
+
+    The decoder gives the logarithm of the mean; the dispersion of each feature is
+    learned: the variance is ``mean + mean**2 / dispersion``.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer
+    >>> VAETransformer(likelihood="negative_binomial")
+    VAETransformer(likelihood='negative_binomial')
+    """
+
+    def head(self, rows, units):
+        """Return a :class:`NegativeBinomialHead` with the rows' mean and variance."""
+        mean, variance = feature_moments(rows)
+        excess = (variance - mean).clamp(min=1e-3 * (mean.square() + 1e-6))
+        dispersion = (mean.square() / excess).clamp(1e-2, 1e3)
+        return NegativeBinomialHead(_log_mean(rows), dispersion.log().float())
+
+
+class _NegativeBinomial(TorchNegativeBinomial):
+    """Torch's, its density computed in float64: it is a difference of large terms."""
+
+    def log_prob(self, value):
+        """Log-probability of counts."""
+        p = TorchNegativeBinomial(
+            self.total_count.double(), logits=self.logits.double(), validate_args=False
+        )
+        return p.log_prob(value.double()).to(self.logits.dtype)
+
+
+class NegativeBinomialHead(LikelihoodHead):
+    """Raw output is the log-mean of each feature; the dispersions are the head's own."""
+
+    start_gain = _START_GAIN
+
+    def __init__(self, start_bias, log_dispersion):
+        super().__init__()
+        self.n_raw = len(start_bias)
+        self.start_bias = start_bias
+        self.log_dispersion = nn.Parameter(log_dispersion)
+
+    def forward(self, raw):
+        """Return p(x|z) with event shape (n_features,)."""
+        log_mean = raw.clamp(*_LOG_RATE_RANGE)
+        log_dispersion = self.log_dispersion.clamp(-10.0, 10.0)
+        p = _NegativeBinomial(
+            log_dispersion.exp().expand_as(raw),
+            logits=log_mean - log_dispersion,
+            validate_args=False,
+        )
+        return Independent(p, 1, validate_args=False)
+
+    def draw(self, p, rng):
+        """Draw counts: a Poisson draw with a gamma-distributed rate."""
+        mean = p.mean.cpu().numpy()
+        dispersion = p.base_dist.total_count.cpu().numpy()
+        return rng.poisson(rng.gamma(dispersion, mean / dispersion)).astype(mean.dtype)
+
+
+def _log_mean(rows):
+    """Return the log-mean per feature, with half a pseudo-count."""
+    return ((feature_sums(rows) + 0.5) / (len(rows) + 1)).log().float()

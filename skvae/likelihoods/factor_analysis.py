@@ -1,0 +1,145 @@
+"""Closed-form linear-Gaussian models: the start of the training.
+
+Both are the model ``x = W z + noise`` with ``z ~ N(0, I)``, in centred units. Their
+posterior is diagonal once `W` is rotated so that ``W' Psi^-1 W`` is diagonal.
+
+References
+----------
+M. E. Tipping and C. M. Bishop (1999), Probabilistic principal component analysis,
+J. R. Statist. Soc. B 61(3), eqs. (7) and (8).
+D. Barber (2012), Bayesian Reasoning and Machine Learning, algorithm 21.1.
+J. Lucas, G. Tucker, R. Grosse and M. Norouzi (2019), Don't blame the ELBO! A linear VAE
+perspective on posterior collapse, NeurIPS.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skvae.likelihoods.moments import as_moment
+
+# The smallest noise variance of a feature that varies, in model units: a Heywood case
+# (a factor that explains one feature wholly) would take it to zero, and the
+# likelihood's gradient to infinity.
+MIN_NOISE_VARIANCE = 1e-6
+
+_MAX_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class LinearGaussian:
+    """A linear-Gaussian latent variable model with its exact posterior.
+
+    Attributes
+    ----------
+    loadings : ndarray of shape (n_features, latent_dim)
+        ``W``, rotated so that the posterior is diagonal.
+    noise_variance : ndarray of shape (n_features,)
+        The diagonal of ``Psi``.
+    projection : ndarray of shape (latent_dim, n_features)
+        The posterior mean is ``projection @ x``.
+    posterior_scale : ndarray of shape (latent_dim,)
+        The posterior standard deviation, the same for every row.
+    """
+
+    loadings: np.ndarray
+    noise_variance: np.ndarray
+    projection: np.ndarray
+    posterior_scale: np.ndarray
+
+    @classmethod
+    def from_loadings(cls, loadings, noise_variance):
+        """Floor the noise, rotate the loadings, and derive the posterior."""
+        noise_variance = np.maximum(noise_variance, MIN_NOISE_VARIANCE)
+        weighted = loadings / noise_variance[:, None]
+        precision, rotation = np.linalg.eigh(loadings.T @ weighted)
+        precision = np.maximum(precision[::-1], 0.0)
+        loadings = loadings @ rotation[:, ::-1]
+        # Eigenvectors are defined up to their sign: fix it, so that two runs agree.
+        largest = np.abs(loadings).argmax(axis=0)
+        signs = np.sign(loadings[largest, np.arange(loadings.shape[1])])
+        loadings = loadings * np.where(signs == 0, 1.0, signs)
+        projection = (loadings / noise_variance[:, None]).T / (1 + precision)[:, None]
+        return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision))
+
+
+def factor_analysis(covariance, latent_dim, n_samples):
+    """Maximum-likelihood factor analysis of a covariance matrix.
+
+    The iteration and its stopping rule are those of
+    :class:`sklearn.decomposition.FactorAnalysis`, carried out on the covariance: its
+    cost does not grow with the number of rows.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features), or a moment
+        Normalised by the number of rows; a moment is one of :mod:`skvae.likelihoods.moments`.
+    latent_dim : int
+    n_samples : int
+        Rows behind the covariance; scikit-learn's tolerance is on their summed
+        log-likelihood.
+
+    Returns
+    -------
+    LinearGaussian
+    """
+    covariance = as_moment(covariance)
+    variance = covariance.diagonal()
+    varies = variance > 0
+    if not varies.any():
+        return LinearGaussian.from_loadings(np.zeros((len(variance), latent_dim)), variance)
+    inner, n_varying = covariance.among(varies), np.count_nonzero(varies)
+    noise = np.ones(n_varying)
+    # One factor fewer than features already reproduces any covariance; scikit-learn's
+    # likelihood counts a surplus eigenvalue below 1 wrongly, and stops too early.
+    rank = max(1, min(latent_dim, n_varying - 1))
+    previous = -np.inf
+    # 0.01 nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
+    tol = max(0.01 / n_samples, 1e-6)
+    for _ in range(_MAX_ITERATIONS):
+        root = np.sqrt(noise) + 1e-12
+        scaled = inner.over(root)
+        values, vectors = scaled.leading(rank)
+        values = np.maximum(values, 1e-12)
+        loadings = vectors * np.sqrt(np.maximum(values - 1, 0)) * root[:, None]
+        unexplained = scaled.diagonal().sum() - values.sum()
+        log_likelihood = -(np.log(values).sum() + unexplained + np.log(noise).sum()) / 2
+        if log_likelihood - previous < tol:
+            break
+        previous = log_likelihood
+        noise = np.maximum(variance[varies] - np.square(loadings).sum(axis=1), 1e-12)
+    full = np.zeros((len(variance), latent_dim))
+    full[np.flatnonzero(varies)[:, None], np.arange(loadings.shape[1])] = loadings
+    full_noise = variance.copy()
+    full_noise[varies] = noise
+    return LinearGaussian.from_loadings(full, full_noise)
+
+
+def probabilistic_pca(covariance, latent_dim, noise_variance=None):
+    """Probabilistic PCA of a covariance matrix (Tipping & Bishop 1999, eqs. 7 and 8).
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_features, n_features), or a moment
+    latent_dim : int
+        At or above ``n_features`` the surplus dimensions carry nothing: one fewer
+        than ``n_features`` already reproduces any covariance.
+    noise_variance : float, default=None
+        A known noise variance; by default its maximum-likelihood value.
+
+    Returns
+    -------
+    LinearGaussian
+    """
+    covariance = as_moment(covariance)
+    variance = covariance.diagonal()
+    n_features, trace = len(variance), variance.sum()
+    rank = min(latent_dim, n_features if noise_variance is not None else n_features - 1)
+    loadings = np.zeros((n_features, latent_dim))
+    values, vectors = np.zeros(0), np.zeros((n_features, 0))
+    if rank > 0:
+        values, vectors = covariance.leading(rank)
+    if noise_variance is None:
+        noise_variance = max((trace - values.sum()) / (n_features - rank), MIN_NOISE_VARIANCE)
+    loadings[:, :rank] = vectors * np.sqrt(np.maximum(values - noise_variance, 0))
+    return LinearGaussian.from_loadings(loadings, np.full(n_features, noise_variance))

@@ -1,0 +1,164 @@
+"""The Gaussian likelihood."""
+
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import nn
+
+from skvae.data.rows import feature_moments, feature_sums
+from skvae.data.units import Units
+from skvae.likelihoods.base import Likelihood
+from skvae.likelihoods.factor_analysis import (
+    MIN_NOISE_VARIANCE,
+    factor_analysis,
+    probabilistic_pca,
+)
+from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead
+from skvae.likelihoods.moments import moment_of
+
+
+class Gaussian(Likelihood):
+    """Gaussian features around the decoded mean.
+
+    Data are centred and scaled inside the model, so that far-off units do not break
+    training; densities are in the units of the data.
+
+    Parameters
+    ----------
+    noise : {"per_feature", "isotropic", "heteroscedastic"} or float, \
+default="per_feature"
+        - ``"per_feature"``: one learned variance per feature, as in
+          :class:`~sklearn.decomposition.FactorAnalysis`.
+        - ``"isotropic"``: one learned variance for all, as in
+          :class:`~sklearn.decomposition.PCA`'s probabilistic model.
+        - ``"heteroscedastic"``: one for each feature of each row, from the decoder.
+        - a float: that standard deviation, fixed, in the units of the data.
+
+    mean : {"identity", "sigmoid"}, default="identity"
+        What the decoder's output goes through to become the mean. With "sigmoid" the mean,
+        like the data, lies in [0, 1]; data are then not scaled inside the model, and
+        the start is random.
+
+    Notes
+    -----
+    A learned variance is bounded below by 1e-6 times the variance of the feature: in a
+    Heywood case, where a factor explains a feature wholly, the maximum-likelihood
+    noise is zero and the likelihood unbounded.
+
+    With ``noise="per_feature"`` a feature that is constant in the training data keeps
+    the density that `FactorAnalysis` gives it, a normal of variance 1e-12, but for a
+    weight of 1e-6 on a normal of variance 1: one new value there then costs a row
+    about 14 nats and not 1e12.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer
+    >>> from skvae.likelihoods import Gaussian
+    >>> VAETransformer(likelihood=Gaussian(noise="isotropic"))
+    VAETransformer(likelihood=Gaussian(noise='isotropic'))
+    """
+
+    _parameter_constraints = {
+        "noise": [
+            StrOptions({"per_feature", "isotropic", "heteroscedastic"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "mean": [StrOptions({"identity", "sigmoid"})],
+    }
+
+    def __init__(self, noise="per_feature", mean="identity"):
+        self.noise = noise
+        self.mean = mean
+
+    @property
+    def support(self):
+        """The whole line, or the unit interval of a sigmoid mean."""
+        return (0.0, 1.0) if self._sigmoid else (-np.inf, np.inf)
+
+    @property
+    def remedy(self):
+        """What to do with values outside the support."""
+        return "Scale it, for example with MinMaxScaler, or use mean='identity'."
+
+    def units(self, X):
+        """Standardise; by one scale for all features unless each has its own noise."""
+        if self._sigmoid:
+            return Units.identity(X.shape[1])
+        return Units.standardizing(X, shared=not self._own_scales)
+
+    def head(self, rows, units):
+        """Return a :class:`GaussianHead` or a :class:`HeteroscedasticHead`."""
+        n_features = rows.shape[1]
+        link, start = self._link(rows)
+        if self._heteroscedastic:
+            return HeteroscedasticHead(start, link, rows)
+        constant = torch.as_tensor(units.constant & self._per_feature)
+        scale = torch.ones(n_features if self._per_feature else 1, dtype=torch.float32)
+        if self._fixed:
+            scale = scale * (self._relative_noise(units))
+        elif self._sigmoid:
+            mean, variance = feature_moments(rows)
+            # Pooled, the variance is about the mean of all features.
+            pooled = variance.mean() + mean.var(correction=0)
+            spread = (variance if self._per_feature else pooled).sqrt().float()
+            scale = scale * spread.clamp(min=MIN_NOISE_VARIANCE**0.5)
+        return GaussianHead(n_features, scale, not self._fixed, constant, link, start)
+
+    def _link(self, rows):
+        """Return the mean's link and the raw output whose mean is that of the rows."""
+        if not self._sigmoid:
+            return nn.Identity(), torch.zeros(rows.shape[1], dtype=torch.float32)
+        mean = (feature_sums(rows) / len(rows)).float()
+        return nn.Sigmoid(), mean.clamp(1e-3, 1 - 1e-3).logit()
+
+    def linear_start(self, rows, latent_dim, units):
+        """Return the factor analysis or the probabilistic PCA of the rows."""
+        if self._sigmoid:
+            return None
+        moment = moment_of(rows, latent_dim)
+        if self._own_scales:
+            # Among all rows it varies, among these not yet: one pseudo-row's worth.
+            unseen = ~units.constant & (moment.diagonal() == 0)
+            if unseen.any():
+                moment = moment.with_diagonal(unseen, 1 / (len(rows) + 1))
+            return factor_analysis(moment, latent_dim, len(rows))
+        if self._fixed:
+            known = self._relative_noise(units) ** 2
+            return probabilistic_pca(moment, latent_dim, noise_variance=known)
+        # PCA normalises by n - 1.
+        correction = len(rows) / max(1, len(rows) - 1)
+        return probabilistic_pca(moment.times(correction), latent_dim)
+
+    def _relative_noise(self, units):
+        """Return a fixed noise in model units."""
+        scale = float(units.scale[0])
+        # A float32 from a grid would overflow where the check below tells what is wrong.
+        relative = float(self.noise) / scale
+        if not 1e-9 <= relative <= 1e9:
+            raise ValueError(
+                f"noise={self.noise} is a standard deviation in the units of the data, whose "
+                f"own is {scale:.3g}: choose one between 1e-9 and 1e9 times that."
+            )
+        return relative
+
+    @property
+    def _fixed(self):
+        return not isinstance(self.noise, str)
+
+    @property
+    def _per_feature(self):
+        return self.noise == "per_feature"
+
+    @property
+    def _heteroscedastic(self):
+        return self.noise == "heteroscedastic"
+
+    @property
+    def _own_scales(self):
+        return self._per_feature or self._heteroscedastic
+
+    @property
+    def _sigmoid(self):
+        return self.mean == "sigmoid"

@@ -1,0 +1,226 @@
+"""The second moment of rows: a matrix, or for many features its leading part.
+
+References
+----------
+N. Halko, P.-G. Martinsson and J. A. Tropp (2011), Finding structure with randomness,
+SIAM Review 53(2), algorithms 4.4 (by scikit-learn) and 5.5.
+"""
+
+import numpy as np
+import torch
+from scipy.linalg import eigh
+from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.utils.extmath import randomized_svd
+
+from skvae.data.rows import as_float64, blocks
+
+# Below this width LAPACK's dense solver is faster than Lanczos iteration.
+_DENSE_WIDTH = 200
+# Above this width the matrix costs more than all that is done with its leading part.
+_WIDEST_MATRIX = 2000
+# What the leading part is found in.
+_SAMPLE_ROWS = 4096
+_SAMPLE_ELEMENTS = 2**25
+
+
+def moment_of(rows, latent_dim):
+    """Return the second moment of centred rows, whole or for `latent_dim` factors.
+
+    Parameters
+    ----------
+    rows : Tensor or StreamedRows of shape (n, n_features)
+    latent_dim : int
+
+    Returns
+    -------
+    DenseMoment or TruncatedMoment
+    """
+    width = rows.shape[1]
+    # Factors beyond those asked for: with the noise, the order of the directions changes.
+    rank = 2 * latent_dim + 40
+    if width <= _WIDEST_MATRIX or rank > width // 2:
+        return DenseMoment(second_moment(rows))
+    return TruncatedMoment.of_rows(rows, rank)
+
+
+def as_moment(covariance):
+    """Return a moment; a matrix becomes one."""
+    return DenseMoment(covariance) if isinstance(covariance, np.ndarray) else covariance
+
+
+def second_moment(X, block=8192):
+    """Return ``X' X / n`` in float64 for centred `X`, without a float64 copy of it."""
+    total = np.zeros((X.shape[1], X.shape[1]))
+    for start in range(0, len(X), block):
+        rows = as_float64(X[start : start + block])
+        total += rows.T @ rows
+    return total / len(X)
+
+
+class DenseMoment:
+    """A second moment as a matrix.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_features, n_features)
+    """
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    def diagonal(self):
+        """Return the second moment of each feature."""
+        return np.diag(self.matrix).copy()
+
+    def with_diagonal(self, features, value):
+        """Return a moment with that diagonal value at marked features."""
+        matrix = self.matrix.copy()
+        matrix[features, features] = value
+        return DenseMoment(matrix)
+
+    def times(self, factor):
+        """Return the multiple by a number."""
+        return DenseMoment(self.matrix * factor)
+
+    def among(self, features):
+        """Return the moment of marked features."""
+        return DenseMoment(self.matrix[np.ix_(features, features)])
+
+    def over(self, scale):
+        """Return the moment of features divided by scales."""
+        return DenseMoment(self.matrix / np.outer(scale, scale))
+
+    def leading(self, count):
+        """Return the largest `count` eigenvalues, descending, and their vectors."""
+        width = len(self.matrix)
+        count = min(count, width)
+        if not self.matrix.any():
+            return np.zeros(count), np.eye(width)[:, :count]
+        if width <= _DENSE_WIDTH or count > width // 10:
+            values, vectors = eigh(self.matrix, subset_by_index=(width - count, width - 1))
+        else:
+            values, vectors = _lanczos(self.matrix, count)
+        return values[::-1], vectors[:, ::-1]
+
+
+class TruncatedMoment:
+    """Leading directions of a second moment and, of what is left, its diagonal.
+
+    The matrix ``factor @ core @ factor.T + diag(rest)`` is never formed.
+
+    Parameters
+    ----------
+    variance : ndarray of shape (n_features,)
+        The exact diagonal.
+    rest : ndarray of shape (n_features,)
+    factor : ndarray of shape (n_features, rank)
+    core : ndarray of shape (rank, rank)
+    """
+
+    def __init__(self, variance, rest, factor, core):
+        self.variance = variance
+        self.rest = rest
+        self.factor = factor
+        self.core = core
+
+    @classmethod
+    def of_rows(cls, rows, rank):
+        """Take the moment of all rows, along directions found in evenly spaced ones.
+
+        Among fewer rows than features the largest variances are too large: only their
+        directions are used, and one pass over all rows gives the Nystroem approximation
+        ``S V (V' S V)^-1 V' S`` (algorithm 5.5), which never exceeds the moment `S` itself.
+        """
+        directions = _leading_directions(rows, rank)
+        variance, image = _image(rows, directions)
+        values, vectors = eigh(directions.T @ image)
+        found = values > values[-1] * len(image) * np.finfo(np.float32).eps
+        root = image @ (vectors[:, found] / np.sqrt(values[found]))
+        axes, scale, _ = np.linalg.svd(root, full_matrices=False)
+        return cls.with_axes(variance, axes, np.square(scale))
+
+    @classmethod
+    def with_axes(cls, variance, axes, values):
+        """Build ``axes diag(values) axes' + P diag(t) P``.
+
+        ``P`` projects on what is orthogonal to the axes, and `t` gives the variances that
+        are missing: added as a plain diagonal they would count twice along the axes.
+        """
+        share = np.square(axes).sum(axis=1)
+        missing = np.maximum(variance - np.square(axes) @ values, 0)
+        rest = missing / np.maximum(1 - share, 1e-6)
+        unit = np.eye(len(values))
+        inner = np.diag(values) + axes.T @ (rest[:, None] * axes)
+        core = np.block([[inner, -unit], [-unit, np.zeros_like(unit)]])
+        return cls(variance, rest, np.hstack([axes, rest[:, None] * axes]), core)
+
+    def diagonal(self):
+        """Return the second moment of each feature."""
+        return self.variance.copy()
+
+    def with_diagonal(self, features, value):
+        """Return a moment with that diagonal value at marked features, which are zero."""
+        variance, rest = np.where(features, value, (self.variance, self.rest))
+        return TruncatedMoment(variance, rest, self.factor, self.core)
+
+    def times(self, factor):
+        """Return the multiple by a number."""
+        return self.over(np.full(len(self.variance), factor**-0.5))
+
+    def among(self, features):
+        """Return the moment of marked features."""
+        return TruncatedMoment(
+            self.variance[features], self.rest[features], self.factor[features], self.core
+        )
+
+    def over(self, scale):
+        """Return the moment of features divided by scales."""
+        square, factor = np.square(scale), self.factor / scale[:, None]
+        return TruncatedMoment(self.variance / square, self.rest / square, factor, self.core)
+
+    def leading(self, count):
+        """Return the largest `count` eigenvalues, descending, and their vectors."""
+        width = len(self.variance)
+        if not self.variance.any():
+            return np.zeros(count), np.eye(width, count)
+        if width <= _DENSE_WIDTH:
+            matrix = self.factor @ self.core @ self.factor.T + np.diag(self.rest)
+            return DenseMoment(matrix).leading(count)
+
+        def product(x):
+            x = x.ravel()
+            return self.rest * x + self.factor @ (self.core @ (self.factor.T @ x))
+
+        operator = LinearOperator((width, width), matvec=product, dtype=np.float64)
+        values, vectors = _lanczos(operator, count)
+        return values[::-1], vectors[:, ::-1]
+
+
+def _leading_directions(rows, rank):
+    """Return orthonormal columns that span the leading directions of a sample of rows."""
+    n_rows, width = rows.shape
+    most = min(_SAMPLE_ROWS, max(_SAMPLE_ELEMENTS // width, 2 * rank))
+    sample = rows[:: -(-n_rows // most)].cpu().numpy()
+    rank = min(rank, len(sample))
+    _, _, directions = randomized_svd(sample, rank, random_state=0)
+    return np.linalg.qr(directions.T.astype(np.float64)).Q
+
+
+def _image(rows, directions):
+    """Return the variance of each feature and the moment times `directions`."""
+    columns = torch.as_tensor(directions, dtype=torch.float32, device=rows.device)
+    variance = image = 0
+    for block in blocks(rows):
+        variance = variance + block.double().square().sum(0)
+        image = image + (block.T @ (block @ columns)).double()
+    return variance.cpu().numpy() / len(rows), image.cpu().numpy() / len(rows)
+
+
+def _lanczos(matrix, count):
+    """Return the largest eigenvalues, ascending, and their vectors."""
+    # The iteration starts from a random vector, and from another one when the space that
+    # it spans is used up: both are seeded.
+    rng = np.random.default_rng(0)
+    values, vectors = eigsh(matrix, k=count, v0=rng.standard_normal(matrix.shape[0]), rng=rng)
+    order = np.argsort(values)
+    return values[order], vectors[:, order]

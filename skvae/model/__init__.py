@@ -1,0 +1,1 @@
+"""The torch modules and what they are trained to maximise."""
