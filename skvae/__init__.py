@@ -1,9 +1,7 @@
 """Variational autoencoders for scikit-learn."""
 
-from skvae.estimators.autoencoder import AutoencoderTransformer
-from skvae.estimators.persistence import load, save
-from skvae.estimators.vae import VAETransformer
+from skvae.estimators import TRUSTED_TYPES, AutoencoderTransformer, VAETransformer
 
 __version__ = "0.1.0"
 
-__all__ = ["AutoencoderTransformer", "VAETransformer", "__version__", "load", "save"]
+__all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAETransformer", "__version__"]

@@ -1,20 +1,16 @@
 """The plain and the denoising autoencoder as a scikit-learn transformer."""
 
-from functools import partial
 from numbers import Real
 
 import numpy as np
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.estimators.base import LatentTransformer
 from skvae.likelihoods import LIKELIHOODS
 from skvae.model.corruption import CORRUPTIONS
-from skvae.model.modules import Autoencoder, Conditional, can_start_affine, start_affine
-from skvae.model.objectives import reconstruction
-from skvae.networks import NETWORKS, Plug
-from skvae.posteriors import PointHead
+from skvae.model.objectives import Objective, reconstruction
+from skvae.networks import NETWORKS
 
 
 class AutoencoderTransformer(LatentTransformer):
@@ -74,8 +70,7 @@ best_validation_score_, noise_variance_, device_
     _parameter_constraints = {
         **LatentTransformer._parameter_constraints,
         "noise": [Interval(Real, 0, None, closed="left")],
-        "corruption": [StrOptions({"gaussian", "masking"})],
-        "init": [StrOptions({"factor_analysis", "random"})],
+        "corruption": [StrOptions(set(CORRUPTIONS))],
     }
 
     def __init__(
@@ -137,71 +132,12 @@ best_validation_score_, noise_variance_, device_
             paid for the code.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
 
-        def log_prob(x):
-            module, x = self._fitted(x.dtype), self._enter(x)
-            return module.decoder(module.encoder(x).mean).log_prob(x)
+        def log_prob(model, x):
+            return model.decoder(model.encoder(x).mean).log_prob(x)
 
-        scores = self._by_blocks(log_prob, X)
+        scores = self._apply(log_prob, self._validate(X))
         return scores + np.asarray(self._units.log_jacobian, scores.dtype)
 
-    def score(self, X, y=None):
-        """Minus the mean reconstruction loss of the rows of X.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        float
-            Nats per row; higher is better.
-        """
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
-
-    # -- fitting ---------------------------------------------------------------------
-
     def _objective(self, continues):
-        return {"objective": reconstruction, "n_samples": 1}
-
-    def _start(self, components, units, image_shape):
-        latent_dim, closed_form = int(self.latent_dim), self.init == "factor_analysis"
-        network, likelihood = components["network"], components["likelihood"]
-        corrupt = self._corrupter(likelihood, units)
-
-        def start(rows, seed):
-            generator = torch.Generator().manual_seed(seed)
-            width, decoder_head = rows.shape[1], likelihood.head(rows, units)
-            plugs = [(width, latent_dim), (latent_dim, decoder_head.n_raw)]
-            encoder, decoder = (
-                build(Plug(n_in, n_out, image_shape, generator))
-                for build, (n_in, n_out) in zip(
-                    (network.build_encoder, network.build_decoder), plugs, strict=True
-                )
-            )
-            decoder.start_output(decoder_head.start_bias, decoder_head.start_gain)
-            module = Autoencoder(
-                Conditional(encoder, PointHead(latent_dim), likelihood.lens()),
-                Conditional(decoder, decoder_head),
-                corrupt(int(torch.randint(2**31, (), generator=generator))),
-            )
-            if closed_form and can_start_affine(module):
-                start_affine(module, likelihood.linear_start(rows, latent_dim, units))
-            return module.to(rows.device)
-
-        return start
-
-    def _corrupter(self, likelihood, units):
-        """Return a function from a seed to the corruption, or to None."""
-        if self.noise == 0:
-            return lambda seed: None
-        return partial(CORRUPTIONS[self.corruption], self.noise, units, likelihood.support)
-
-    def _resume(self, recipe, units):
-        module, optimizer = super()._resume(recipe, units)
-        # The noise may have been changed; its draws go on.
-        module.corruption = self._corrupter(self._likelihood, units)(recipe.stream_seed(5))
-        return module.to(recipe.rows.device), optimizer
+        return Objective(reconstruction)

@@ -1,46 +1,40 @@
-"""What the estimators share: parameters, validation, fitting, coding and pickling."""
+"""What the estimators share: parameters, fitting, coding and scikit-learn's protocol."""
 
-import warnings
 from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import CallbackSupportMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _get_feature_names,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skvae.components import resolve
-from skvae.data.columns import naming
-from skvae.data.inference import by_blocks
-from skvae.estimators.trainable import TrainableMixin
-from skvae.estimators.versions import present_versions, warn_of_other_versions
+from skvae.data.columns import errors_name_columns
+from skvae.data.rows import apply_in_blocks
+from skvae.estimators.fitting import Training
+from skvae.estimators.state import get_state, restored_on_failure, set_state
+from skvae.estimators.validation import DTYPES, check_validation_rows
 from skvae.training.diagnosis import not_finite, warn_of_overflow
-from skvae.training.loop import trainable_mode
-
-_DTYPES = [np.float64, np.float32]
+from skvae.training.fit import fit_model
+from skvae.training.loop import training_mode
 
 
 class LatentTransformer(
-    TrainableMixin,
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Base of the estimators. Not to be used directly."""
+
+    # Parameters that hold a component, with the names that stand for one.
+    _registries: dict = {}
 
     _parameter_constraints: dict = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "network": [str, object],
         "likelihood": [str, object],
+        "init": [StrOptions({"factor_analysis", "random"})],
         "image_shape": [None, "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
@@ -83,6 +77,8 @@ class LatentTransformer(
         super().set_params(**whole)
         return super().set_params(**params)
 
+    @restored_on_failure
+    @with_callbacks
     def fit(self, X, y=None, X_val=None):
         """Fit the model to the rows of X.
 
@@ -136,16 +132,27 @@ class LatentTransformer(
         whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
         and a sparse matrix are read batch by batch, and are not copied once they are large.
         """
-        with self._all_or_nothing(), trainable_mode(self.precision):
+        with training_mode(self.precision):
             self._validate_params()
             continues = self.warm_start and hasattr(self, "_fitted")
             rows = self._validate(X, reset=not continues, training=True)
-            if X_val is not None:
-                X_val = self._validate_held_out(X_val)
+            rows_val = None if X_val is None else check_validation_rows(self, X_val)
+            training = Training(self, rows, rows_val, continues=continues)
+            context = self._init_callback_context(max_subtasks=training.n_tasks)
             # Callbacks get X as it came, with the names of its columns.
-            self._fit(rows, X_val, continues, {"X": X, "y": y})
+            with training.reporting(context, {"estimator": self, "X": X, "y": y}):
+                result = fit_model(
+                    training.start,
+                    training.setup,
+                    training.stopping,
+                    training.rows_val,
+                    training.resumed,
+                )
+                self._set_fitted(training.fitted_attributes(result))
+            training.warn(result)
         return self
 
+    @restored_on_failure
     def partial_fit(self, X, y=None):
         """Make one pass over the rows given, from the present state.
 
@@ -168,11 +175,20 @@ class LatentTransformer(
         self : object
             The fitted estimator.
         """
-        with self._all_or_nothing(), trainable_mode(self.precision):
+        with training_mode(self.precision):
             self._validate_params()
-            first = not hasattr(self, "_fitted")
-            X = self._validate(X, reset=first, training=True)
-            self._partial_fit(X, first)
+            continues = hasattr(self, "_fitted")
+            rows = self._validate(X, reset=not continues, training=True)
+            training = Training(self, rows, continues=continues, one_pass=True)
+            with training.explaining_divergence():
+                result = fit_model(
+                    training.start,
+                    training.setup,
+                    training.stopping,
+                    training.rows_val,
+                    training.resumed,
+                )
+            self._set_fitted(training.fitted_attributes(result))
         return self
 
     def transform(self, X):
@@ -189,8 +205,7 @@ class LatentTransformer(
             dtype of `X`.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return self._by_blocks(self._encode, X)
+        return self._apply(lambda model, x: model.encoder(x).mean, self._validate(X))
 
     def inverse_transform(self, X):
         """Decode latent codes.
@@ -206,108 +221,99 @@ class LatentTransformer(
             The mean of p(x|z), in the units of the data and the dtype of the codes.
         """
         check_is_fitted(self)
-        with naming(X, "Z"):
-            Z = check_array(X, dtype=_DTYPES, input_name="Z", estimator=self)
+        with errors_name_columns(X, "Z"):
+            Z = check_array(X, dtype=DTYPES, input_name="Z", estimator=self)
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
                 f"latent_dim={self._n_features_out}: pass codes as transform gives them."
             )
-        return self._units.leave(self._by_blocks(self._decode, Z))
+        means = self._apply(lambda model, z: model.decoder(z).mean, Z, units=None)
+        return self._units.to_data(means)
 
-    # -- validation ------------------------------------------------------------------
+    def score(self, X, y=None):
+        """Mean of `score_samples` over the rows of X.
 
-    def _validate(self, X, *, reset, training=False):
-        """Validate rows: support is an error in training and clipped later."""
-        with naming(X, "X"):
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Nats per row; higher is better.
+        """
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    # -- what the estimators differ in -------------------------------------------------
+
+    def _objective(self, continues):
+        """Return the Objective of a training that begins or continues."""
+        raise NotImplementedError
+
+    def _more_attributes(self, module, rows):
+        """Return fitted attributes that only one estimator has."""
+        return {}
+
+    def _has_collapsed(self):
+        """Whether no dimension of the codes carries information, where that can be told."""
+        return False
+
+    # -- private parts -----------------------------------------------------------------
+
+    def _validate(self, X, *, reset=False, training=False):
+        """Validate rows: what leaves the support is refused in training, else clipped."""
+        with errors_name_columns(X, "X"):
             X = validate_data(
                 self,
                 X,
                 reset=reset,
                 accept_sparse="csr",
-                dtype=_DTYPES,
+                dtype=DTYPES,
                 ensure_min_samples=2 if training and reset else 1,
             )
-        if not training:
-            return self._likelihood.clip(X)
-        return X
+        return X if training else self._architecture.likelihood.clip(X)
 
-    def _validate_held_out(self, X_val):
-        """Validate the caller's validation rows; messages name them."""
-        with naming(X_val, "X_val"):
-            shape = np.shape(X_val)
-        if len(shape) != 2 or shape[0] == 0:
-            raise ValueError(f"X_val must be a table of at least one row, got shape {shape}.")
-        try:
-            named = _get_feature_names(X_val) is not None
-            if named == hasattr(self, "feature_names_in_"):
-                _check_feature_names(self, X_val, reset=False)
-            else:
-                # scikit-learn's own warning would name X.
-                warnings.warn(
-                    f"{'X_val' if named else 'X'} has feature names, but "
-                    f"{'X' if named else 'X_val'} has none: their order is not checked.",
-                    UserWarning,
-                    stacklevel=4,
-                )
-        except ValueError as error:
-            raise ValueError(f"X_val has other columns than X. {error}") from error
-        with naming(X_val, "X_val"):
-            X_val = check_array(
-                X_val, accept_sparse="csr", dtype=_DTYPES, input_name="X_val", estimator=self
-            )
-        if X_val.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X_val has {X_val.shape[1]} features, but X has {self.n_features_in_}: pass "
-                "validation rows with the same columns."
-            )
-        return X_val
+    def _set_fitted(self, attributes):
+        # What an earlier fit had and this one has not.
+        vars(self).pop("noise_variance_", None)
+        vars(self).update(attributes)
 
-    # -- inference -------------------------------------------------------------------
+    def _apply(self, function, X, units="own", n_draws=1):
+        """Apply ``function(module, rows)`` to blocks of rows in their own precision.
 
-    def _by_blocks(self, function, rows, n_draws=1):
-        """Apply a function of a tensor to blocks of rows on the model's device."""
-        apply = partial(by_blocks, function, width=self._width * n_draws, device=self.device_)
+        The rows of X are in the units of the data; with ``units=None`` they are codes.
+        """
+        apply = partial(
+            apply_in_blocks,
+            lambda x: function(self._fitted(x.dtype), x),
+            width=self._width * n_draws,
+            device=self.device_,
+            units=self._units if units == "own" else None,
+        )
         with np.errstate(over="ignore", invalid="ignore"):
-            out = apply(rows)
+            out = apply(X)
             lost = not_finite(out)
             if lost.any():
                 # Far from the training rows float32 may only be too short on the way.
-                out[lost] = apply(rows[lost].astype(np.float64))
+                out[lost] = apply(X[lost].astype(np.float64))
         if lost.any() and not_finite(out).any():
-            warn_of_overflow(rows, not_finite(out))
+            warn_of_overflow(X, not_finite(out))
         return out
 
-    def _enter(self, x):
-        """Map rows in a tensor into model units."""
-        if self._units.is_identity:
-            return x
-        return torch.from_numpy(self._units.enter(x.cpu().numpy())).to(x.device)
-
-    def _encode(self, x):
-        return self._fitted(x.dtype).encoder(self._enter(x)).mean
-
-    def _decode(self, z):
-        return self._fitted(z.dtype).decoder(z).mean
-
-    # -- scikit-learn's protocol -----------------------------------------------------
+    # -- scikit-learn's protocol ---------------------------------------------------------
 
     @property
     def _n_features_out(self):
         return self._fitted.module.latent_dim
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_versions": present_versions()}
+        return get_state(super().__getstate__())
 
     def __setstate__(self, state):
-        state = dict(state)
-        warn_of_other_versions(type(self).__name__, state.pop("_versions", {}))
-        super().__setstate__(state)
-        if "device_" in state:
-            # A model fitted on CUDA also loads where there is none.
-            lost = self.device_ != "cpu" and not torch.cuda.is_available()
-            self.device_ = "cpu" if lost else self.device_
-            self._fitted.module.to(self.device_)
+        super().__setstate__(set_state(type(self).__name__, state))
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_fitted")

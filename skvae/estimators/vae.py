@@ -2,25 +2,34 @@
 
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
-from skvae.data.rows import Subset, batches
+from skvae.components import random_generator
 from skvae.estimators.base import LatentTransformer
-from skvae.estimators.density import DensityMixin
+from skvae.estimators.validation import check_positive_integer
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model.modules import build_vae, can_start_affine, start_affine
-from skvae.model.objectives import OBJECTIVES
+from skvae.model.objectives import (
+    OBJECTIVES,
+    Bound,
+    Objective,
+    elbo,
+    iwae,
+    quasi_random_normal,
+)
 from skvae.networks import NETWORKS
-from skvae.posteriors import POSTERIORS, marginal_kl
+from skvae.posteriors import POSTERIORS
+from skvae.training.evaluation import mean_latent_kl
 
-# So many rows tell a mean KL well enough; all of them would cost an epoch's fifth.
-_KL_ROWS = 4096
+# Draws per row for scores.
+_N_DRAWS = 128
 # Below this many nats a dimension carries no information to speak of.
 _COLLAPSED_KL = 0.01
 
 
-class VAETransformer(DensityMixin, LatentTransformer):
+class VAETransformer(LatentTransformer):
     """Variational autoencoder: reduces, reconstructs, scores and samples.
 
     The model is ``p(z) = N(0, I)`` and ``p(x|z)`` by a decoder network and a likelihood;
@@ -71,10 +80,9 @@ default="diagonal"
         What judges when to stop:
 
         - True: a part `validation_fraction` of the rows, on which the best state is kept.
-        - "cv": five-fold cross-validation finds the number of epochs, and the model is
-          then trained on all rows. It costs about five times as much. A learned noise is
-          finally set from the residuals of the held-out rows, since on the training rows
-          it comes out too small.
+        - "cv": five-fold cross-validation finds the number of epochs for all rows, at about
+          five times the cost. A learned noise is finally set from the held-out residuals:
+          on the training rows it comes out too small.
         - False: nothing; all epochs are done on all rows.
         - "auto": "cv" below 1000 rows, else True.
 
@@ -87,20 +95,19 @@ default="diagonal"
     tol : float, default=1e-4
         That least improvement, in nats per row.
     warm_start : bool, default=False
-        Whether `fit` continues from the present state, with the optimiser's moments: those
-        of the state that was kept. It does up to `max_iter` further epochs, under a one-cycle
-        schedule of their own and with other draws, and appends to the history; two fits of
-        10 epochs are not one of 20. With an integer `random_state` the same rows are held
-        out again. A model that was pickled or saved in between goes on
-        to the same bits. Cross-validation would judge rows that the model has seen, and
-        all epochs are done instead.
+        Whether `fit` continues from the state that was kept, with the optimiser's moments,
+        and appends to the history. It does up to `max_iter` further epochs under a one-cycle
+        schedule of their own: two fits of 10 epochs are not one of 20. With an integer
+        `random_state` the same rows are held out again, and a model that was stored in
+        between goes on to the same bits. In place of a cross-validation, which would
+        evaluate rows that the model has seen, all epochs are done.
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:<number>"; "auto" is CUDA where there is one.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        Of the networks' products in training. "bfloat16", and on CUDA "tf32" (then in all of
-        `fit`), are faster and rougher where the device has the instructions, else an error;
-        weights, likelihoods and the fitted model stay in float32. "float32" is exact on
-        CUDA too, where torch would by default round what convolutions are given to TF32.
+        Of the networks' products in training; weights, likelihoods and the fitted model are
+        float32. "bfloat16", and on CUDA "tf32" (in all of `fit`), are faster and rougher, and
+        refused where the device lacks them. "float32" is exact on CUDA too, where torch
+        would by default round what convolutions are given.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, order of rows and draws. The same integer gives the same
         bits on the same machine. Global generators are not touched.
@@ -145,20 +152,14 @@ default="diagonal"
 
     References
     ----------
-    D. P. Kingma and M. Welling (2014), Auto-encoding variational Bayes, ICLR, eq. (7).
-
-    D. J. Rezende, S. Mohamed and D. Wierstra (2014), Stochastic backpropagation and
-    approximate inference in deep generative models, ICML.
-
-    Y. Burda, R. Grosse and R. Salakhutdinov (2016), Importance weighted autoencoders, ICLR.
-
-    I. Higgins et al. (2017), beta-VAE: learning basic visual concepts with a constrained
-    variational framework, ICLR.
-
-    S. R. Bowman et al. (2016), Generating sentences from a continuous space, CoNLL.
-
-    J. Lucas, G. Tucker, R. Grosse and M. Norouzi (2019), Don't blame the ELBO! A linear
-    VAE perspective on posterior collapse, NeurIPS.
+    D. P. Kingma and M. Welling, Auto-encoding variational Bayes, ICLR 2014, eq. (7).
+    D. J. Rezende, S. Mohamed and D. Wierstra, Stochastic backpropagation and approximate
+    inference in deep generative models, ICML 2014.
+    Y. Burda, R. Grosse and R. Salakhutdinov, Importance weighted autoencoders, ICLR 2016.
+    I. Higgins et al., beta-VAE, ICLR 2017.
+    S. R. Bowman et al., Generating sentences from a continuous space, CoNLL 2016.
+    J. Lucas, G. Tucker, R. Grosse and M. Norouzi, Don't blame the ELBO! A linear VAE
+    perspective on posterior collapse, NeurIPS 2019.
 
     Examples
     --------
@@ -184,7 +185,6 @@ default="diagonal"
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Integral, 0, None, closed="left")],
-        "init": [StrOptions({"factor_analysis", "random"})],
     }
 
     def __init__(
@@ -238,41 +238,131 @@ default="diagonal"
         self.random_state = random_state
         self.verbose = verbose
 
-    # -- fitting ---------------------------------------------------------------------
+    def score_samples(self, X, n_samples=_N_DRAWS):
+        """Importance-weighted bound on the log-likelihood of each row.
+
+        The draws are one fixed set of quasi-random normal numbers, the same for every
+        row: the result is deterministic and does not depend on the order or the batching of
+        rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        n_samples : int, default=128
+            Importance samples per row. The bound rises with them towards log p(x); with
+            1 it is the ELBO, up to the error of the draws.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Nats per row, in the units of the data: comparable with the
+            ``score_samples`` of PCA, FactorAnalysis and GaussianMixture.
+
+        References
+        ----------
+        Y. Burda, R. Grosse and R. Salakhutdinov (2016), Importance weighted
+        autoencoders, eq. (8).
+        """
+        check_is_fitted(self)
+        check_positive_integer(n_samples, "n_samples")
+        # Fewer samples per bound leave room for the mean of several bounds.
+        n_draws = n_samples * max(1, _N_DRAWS // n_samples)
+        eps = quasi_random_normal(n_draws, self._n_features_out)
+
+        def bound(model, x):
+            return iwae(model, x, eps.to(x)[:, None], n_samples).value
+
+        scores = self._apply(bound, self._validate(X), n_draws=n_draws)
+        return scores + np.asarray(self._units.log_jacobian, scores.dtype)
+
+    def elbo(self, X):
+        """Evidence lower bound of each row and its two parts.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Bound
+            A named tuple of arrays of shape (n_samples,): ``value``, ``reconstruction``
+            and ``kl``, in nats, with ``value = reconstruction - kl``.
+        """
+        check_is_fitted(self)
+        eps = quasi_random_normal(_N_DRAWS, self._n_features_out)
+
+        def bound(model, x):
+            return torch.stack(elbo(model, x, eps.to(x)[:, None]), dim=1)
+
+        parts = self._apply(bound, self._validate(X), n_draws=_N_DRAWS)
+        shift = np.asarray(self._units.log_jacobian, parts.dtype)
+        return Bound(parts[:, 0] + shift, parts[:, 1] + shift, parts[:, 2])
+
+    def latent_posterior(self, X):
+        """Return the whole posterior q(z|x) of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, latent_dim)
+            What `transform` returns.
+        scale : ndarray of shape (n_samples, latent_dim) or (n_samples, latent_dim, latent_dim)
+            Standard deviations; with ``posterior="full"`` the Cholesky factors of the
+            covariances.
+        """
+        check_is_fitted(self)
+        X = self._validate(X)
+
+        def mean(model, x):
+            return model.encoder(x).mean
+
+        def scale(model, x):
+            return model.encoder.head.spread(model.encoder(x))
+
+        return self._apply(mean, X), self._apply(scale, X)
+
+    def sample(self, n_samples=1, *, mean=False, random_state=None):
+        """Draw new rows from the model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Rows to draw.
+        mean : bool, default=False
+            Return the means of p(x|z) at codes drawn from the prior, without the
+            likelihood's own noise: what is usually shown as pictures.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws; None draws anew on each call.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the units of the data.
+        """
+        check_is_fitted(self)
+        check_positive_integer(n_samples, "n_samples")
+        rng = random_generator(random_state)
+        codes = rng.standard_normal((n_samples, self._n_features_out))
+
+        def draw(model, z):
+            p = model.decoder(z)
+            return p.mean if mean else torch.from_numpy(model.decoder.head.draw(p, rng))
+
+        return self._units.to_data(self._apply(draw, codes, units=None))
+
+    # -- what the base asks for ----------------------------------------------------------
 
     def _objective(self, continues):
-        return {
-            "objective": OBJECTIVES[self.objective],
-            "n_samples": int(self.n_samples),
-            "beta": self.beta,
-            # What is continued is past its warm-up.
-            "kl_warmup": 0 if continues else self.kl_warmup,
-        }
+        # What is continued is past its warm-up.
+        warmup = 0 if continues else self.kl_warmup
+        return Objective(OBJECTIVES[self.objective], int(self.n_samples), self.beta, warmup)
 
-    def _start(self, components, units, image_shape):
-        latent_dim, closed_form = int(self.latent_dim), self.init == "factor_analysis"
-        network, likelihood, posterior = (
-            components[name] for name in ("network", "likelihood", "posterior")
-        )
-
-        def start(rows, seed):
-            generator = torch.Generator().manual_seed(seed)
-            vae = build_vae(
-                network, likelihood, posterior, rows, units, latent_dim, image_shape, generator
-            )
-            if closed_form and can_start_affine(vae):
-                start_affine(vae, likelihood.linear_start(rows, latent_dim, units))
-            return vae.to(rows.device)
-
-        return start
-
-    def _store_more(self, recipe, outcome):
-        """Mean KL per latent dimension over the training rows, or evenly spaced ones."""
-        chosen = torch.arange(0, len(recipe.rows), -(-len(recipe.rows) // _KL_ROWS))
-        rows = Subset(recipe.rows, chosen)
-        with torch.inference_mode():
-            parts = [marginal_kl(outcome.module.encoder(rows[part])) for part in batches(rows)]
-        self.latent_kl_ = torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()
+    def _more_attributes(self, module, rows):
+        return {"latent_kl_": mean_latent_kl(module, rows)}
 
     def _has_collapsed(self):
         return bool((self.latent_kl_ < _COLLAPSED_KL).all())
+

@@ -1,11 +1,9 @@
-"""The torch modules: a body, then a head, is a conditional distribution."""
+"""The torch modules: a conditional distribution is a body, then a head."""
 
 import copy
 
 import torch
 from torch import nn
-
-from skvae.networks import Plug
 
 
 class Conditional(nn.Module):
@@ -17,8 +15,8 @@ class Conditional(nn.Module):
         Maps rows (n, n_in) to raw parameters (n, head.n_raw).
     head : Module
         Maps raw parameters to a ``torch.distributions`` object over whole rows.
-    lens : Module or None
-        Maps rows to what the body sees of them.
+    input_transform : Module or None
+        Applied to the rows before the body.
 
     Attributes
     ----------
@@ -28,19 +26,20 @@ class Conditional(nn.Module):
 
     training_dtype = None
 
-    def __init__(self, body, head, lens=None):
+    def __init__(self, body, head, input_transform=None):
         super().__init__()
-        self.lens = lens
+        self.input_transform = input_transform
         self.body = body
         self.head = head
 
     def forward(self, x):
         """Return the distribution given `x`."""
-        seen = x if self.lens is None else self.lens(x)
+        if self.input_transform is not None:
+            x = self.input_transform(x)
         if self.training_dtype is None or not self.training:
-            return self.head(self.body(seen))
+            return self.head(self.body(x))
         with torch.autocast(x.device.type, self.training_dtype):
-            raw = self.body(seen)
+            raw = self.body(x)
         return self.head(raw.float())
 
 
@@ -48,7 +47,15 @@ class VAE(nn.Module):
     """Encoder q(z|x), decoder p(x|z) and prior p(z) = N(0, I).
 
     Rows and densities are in model units.
+
+    Attributes
+    ----------
+    n_batch_axes : int
+        Leading axes of the parameters: 1 where several models are trained side by side
+        (`batch_modules`).
     """
+
+    n_batch_axes = 0
 
     def __init__(self, encoder, decoder):
         super().__init__()
@@ -61,11 +68,11 @@ class VAE(nn.Module):
         return self.encoder.head.latent_dim
 
     @property
-    def stackable(self):
-        """Whether several are trained faster as a :class:`skvae.model.stack.Stack`."""
-        return self.encoder.body.stackable and self.decoder.body.stackable
+    def can_batch(self):
+        """Whether several can be one module whose parameters have a leading axis."""
+        return self.encoder.body.can_batch and self.decoder.body.can_batch
 
-    def train_in(self, dtype):
+    def set_training_dtype(self, dtype):
         """Set the dtype of the bodies' products in training, None for that of the rows."""
         self.encoder.training_dtype = self.decoder.training_dtype = dtype
 
@@ -74,7 +81,7 @@ class VAE(nn.Module):
         return self.encoder(x)
 
     def prior(self, q):
-        """Return p(z) as a companion of the posterior `q`."""
+        """Return p(z), in the form of the posterior `q`."""
         return self.encoder.head.prior(q)
 
 
@@ -86,60 +93,36 @@ class Autoencoder(VAE):
         self.corruption = corruption
 
     @property
-    def stackable(self):
-        """Whether several are trained faster as a stack; fresh noise cannot be."""
-        return super().stackable and self.corruption is None
+    def can_batch(self):
+        """Whether several can be one module; each has a corruption of its own."""
+        return super().can_batch and self.corruption is None
 
     def encode(self, x):
         """Return the codes of rows that were corrupted first."""
         return self.encoder(x if self.corruption is None else self.corruption(x))
 
 
-def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_shape, generator):
-    """Build a VAE from its parameter objects, at its random start.
-
-    Parameters
-    ----------
-    network, likelihood, posterior : Component
-    rows : Tensor or StreamedRows of shape (n, n_features)
-        Training rows in model units; the output's bias starts at their mean.
-    units : Units
-    latent_dim : int
-    image_shape : tuple of int or None
-        (H, W, C) of a row, where the rows are flattened images.
-    generator : torch.Generator
-        Source of the initial weights.
-
-    Returns
-    -------
-    VAE
-    """
-    encoder_head = posterior.head(latent_dim)
-    decoder_head = likelihood.head(rows, units)
-    width = rows.shape[1]
-    encoder = network.build_encoder(Plug(width, encoder_head.n_raw, image_shape, generator))
-    decoder = network.build_decoder(
-        Plug(latent_dim, decoder_head.n_raw, image_shape, generator)
-    )
-    decoder.start_output(decoder_head.start_bias, decoder_head.start_gain)
-    return VAE(
-        Conditional(encoder, encoder_head, likelihood.lens()),
-        Conditional(decoder, decoder_head),
-    )
-
-
-def can_start_affine(vae):
-    """Whether both bodies can be set to affine maps."""
-    return vae.encoder.body.can_start_affine and vae.decoder.body.can_start_affine
-
-
 @torch.no_grad()
-def start_affine(vae, solution):
-    """Set a VAE to a closed-form linear-Gaussian model, where there is one."""
-    if solution is None:
-        return
-    for part in (vae.encoder, vae.decoder):
-        part.body.start_affine(*part.head.affine_start(solution))
+def batch_modules(modules):
+    """Return one module whose parameters are those of several, along a leading axis.
+
+    Small steps cost the calls of their operations more than their arithmetic: together
+    several models are trained at little more than the cost of one.
+    """
+    batched = copy.deepcopy(modules[0])
+    for name, parameter in batched.named_parameters():
+        parameter.data = torch.stack([module.get_parameter(name) for module in modules])
+    batched.n_batch_axes = 1
+    return batched
+
+
+def member_state(batched, member):
+    """Return a copy of one model's state dictionary, from a module of `batch_modules`."""
+    parameters = {name for name, _ in batched.named_parameters()}
+    return {
+        name: (value[member] if name in parameters else value).clone()
+        for name, value in batched.state_dict().items()
+    }
 
 
 @torch.no_grad()
@@ -166,16 +149,23 @@ def widest_layer(module, n_features):
     return max(sizes)
 
 
-class Fitted:
+class FittedModule:
     """A trained module in each precision it is asked for.
 
     Training is in float32. A float64 copy is made at the first request, so that float64
-    rows are computed in float64; it is left out of pickles.
+    rows are computed in float64.
+
+    Parameters
+    ----------
+    module : VAE
+    frozen : list of str, default=None
+        Names of the parameters that are not trained; by default those without gradient.
     """
 
-    def __init__(self, module):
-        # What the user has frozen stays so when training continues.
-        self._frozen = [n for n, p in module.named_parameters() if not p.requires_grad]
+    def __init__(self, module, frozen=None):
+        if frozen is None:
+            frozen = [name for name, p in module.named_parameters() if not p.requires_grad]
+        self.frozen = frozen
         self.module = module.eval().requires_grad_(False)
         self._float64 = None
 
@@ -190,12 +180,6 @@ class Fitted:
     def trainable_copy(self):
         """Return an independent float32 copy that can be trained further."""
         module = copy.deepcopy(self.module).train().requires_grad_(True)
-        for name in self._frozen:
+        for name in self.frozen:
             module.get_parameter(name).requires_grad_(False)
         return module
-
-    def __getstate__(self):
-        # Tensors of a device would not load where that device is missing.
-        on_cpu = all(p.device.type == "cpu" for p in self.module.parameters())
-        module = self.module if on_cpu else copy.deepcopy(self.module).cpu()
-        return {"module": module, "_frozen": self._frozen, "_float64": None}

@@ -1,15 +1,21 @@
-"""Bounds on log p(x): pure functions of a model, rows and standard normal draws.
+"""What training maximises: bounds on log p(x).
 
-An objective is ``(model, x, eps, n_samples=1, beta=1.0) -> Bound``. `eps` holds standard
-normal draws of shape (n_draws, n, latent_dim), or (n_draws, 1, latent_dim) for the same
-draws in every row; `n_draws` is a multiple of `n_samples`. `beta` weights the KL
-divergence in the bound's value, not in its parts.
+A bound is a pure function ``(model, x, eps, n_samples=1, beta=1.0) -> Bound``. `eps` holds
+standard normal draws of shape (n_draws, ..., n, latent_dim), or with 1 in place of `n` for the
+same draws in every row; `n_draws` is a multiple of `n_samples`. `beta` weights the KL
+divergence in the bound's value, not in its parts. Axes between the draws and the rows are
+those of models trained side by side.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.stats import qmc
 from torch.distributions import kl_divergence
 
 from skvae.posteriors import standard_normal_log_prob
@@ -37,7 +43,7 @@ def elbo(model, x, eps, n_samples=1, beta=1.0):
     """Evidence lower bound with the KL in closed form (Kingma & Welling 2014, eq. 7)."""
     q = model.encode(x)
     if len(eps) == 1:
-        # A draw needs no axis of its own: in a small step that is felt.
+        # A small step costs what its operations are in number: no axis for a single draw.
         z = model.encoder.head.reparameterize(q, eps[0])
         reconstruction = model.decoder(z).log_prob(x)
     else:
@@ -62,7 +68,7 @@ def iwae(model, x, eps, n_samples=1, beta=1.0):
     """
     reconstruction, kl = _draw_terms(model, x, eps)
     log_weight = reconstruction - beta * kl
-    groups = log_weight.reshape(-1, n_samples, len(x))
+    groups = log_weight.unflatten(0, (-1, n_samples))
     value = (groups.logsumexp(1) - math.log(n_samples)).mean(0)
     reconstruction = reconstruction.mean(0)
     return Bound(value, reconstruction, (reconstruction - value) / (beta or 1.0))
@@ -75,7 +81,7 @@ def reconstruction(model, x, eps, n_samples=1, beta=1.0):
 
 
 def _draw_terms(model, x, eps):
-    """Return log p(x|z) and log q(z|x) - log p(z) for each draw, both (n_draws, n)."""
+    """Return log p(x|z) and log q(z|x) - log p(z) for each draw, both (n_draws, ..., n)."""
     q = model.encode(x)
     head = model.encoder.head
     z = head.reparameterize(q, eps)
@@ -83,3 +89,52 @@ def _draw_terms(model, x, eps):
 
 
 OBJECTIVES = {"elbo": elbo, "monte_carlo": monte_carlo, "iwae": iwae}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A bound with the weights that training gives it.
+
+    Parameters
+    ----------
+    bound : callable
+        One of the functions above.
+    n_samples : int, default=1
+        Monte-Carlo draws per row and step; of `iwae` the importance samples.
+    beta : float, default=1.0
+        Weight of the KL term.
+    kl_warmup : int, default=0
+        Epochs in which that weight rises from 0.
+    """
+
+    bound: Callable
+    n_samples: int = 1
+    beta: float = 1.0
+    kl_warmup: int = 0
+
+    def row_terms(self, module, x, eps):
+        """Return loss, reconstruction and KL of each row, (3, ..., n)."""
+        value, reconstruction, kl = self.bound(module, x, eps, self.n_samples, self.beta)
+        return torch.stack([-value, reconstruction, kl])
+
+    def batch_terms(self, module, x, epoch, generator):
+        """Return the same as means over a batch, (3, ...), with fresh draws.
+
+        Only the loss has a gradient. During the warm-up the KL term's weight depends on the
+        epoch, which counts from 0.
+        """
+        shape = (self.n_samples, *x.shape[:-1], module.latent_dim)
+        eps = torch.randn(shape, generator=generator, device=x.device, dtype=torch.float32)
+        beta = self.beta * min(1.0, epoch / self.kl_warmup if self.kl_warmup else 1.0)
+        bound = self.bound(module, x, eps, self.n_samples, beta)
+        reported = [part.detach().mean(-1) for part in bound[1:]]
+        return torch.stack([-bound.value.mean(-1), *reported])
+
+
+@lru_cache(maxsize=8)
+def quasi_random_normal(n_draws, latent_dim):
+    """Return scrambled Sobol points mapped to normal draws, the same on every call."""
+    # Sobol sequences are balanced at powers of two, and scipy warns elsewhere.
+    engine = qmc.MultivariateNormalQMC(np.zeros(latent_dim), rng=np.random.default_rng(0))
+    draws = engine.random(1 << (n_draws - 1).bit_length())[:n_draws]
+    return torch.from_numpy(draws)

@@ -1,1 +1,1 @@
-"""How a model is trained."""
+"""How a model is trained: it knows modules, rows and objectives, and no estimators."""

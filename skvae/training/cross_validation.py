@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from skvae.data.rows import Subset
-from skvae.machine import few_threads
-from skvae.model.stack import Stack
-from skvae.training.evaluation import held_out_draws, held_out_terms, squared_residuals
-from skvae.training.loop import train
-from skvae.training.recipe import Outcome, diverged, record, run_epochs
+from skvae.data.rows import Subset, batches
+from skvae.machine import limit_threads
+from skvae.model.modules import batch_modules, member_state
+from skvae.training.evaluation import fixed_draws, squared_residuals
+from skvae.training.loop import make_optimizer, train_epochs
+from skvae.training.result import Result, TrainingDivergedError, train_and_record
 
 # How far the features' noises may be drawn to their common mean: wholly with so few rows
 # that they tell nothing of each, and with more of them in proportion less.
@@ -20,7 +20,7 @@ _SHARES = np.linspace(0, 1, 5)
 _ROWS_DRAWN_WHOLLY = 15
 
 
-def fit_cross_validated(recipe, n_splits):
+def fit_cross_validated(start, setup, n_splits):
     """Choose the epochs by cross-validation, then train on all rows.
 
     With few rows a single hold-out is too noisy a judge, and costs rows. Each fold is
@@ -31,119 +31,288 @@ def fit_cross_validated(recipe, n_splits):
     An interruption must not cost another training. What is kept then is the first fold's
     module, which has seen the rows but for its held-out ones, in its best state, or the
     start where no epoch was better; the history is that of the folds.
+
+    Parameters
+    ----------
+    start, setup
+        As in :func:`skvae.training.fit.fit_model`.
+    n_splits : int
+
+    Returns
+    -------
+    Result
     """
-    with recipe.tasks.stage("cross-validation", recipe.plan.epochs):
-        search = _cross_validate(recipe, n_splits)
-    outcome = Outcome(recipe.start(recipe.rows, recipe.seed))
-    start = copy.deepcopy(outcome.module.state_dict())
-    if not recipe.interrupted() and _train_finally(recipe, search, outcome, start):
-        return outcome
-    return _first_fold(recipe, search, outcome.module, start)
-
-
-def _train_finally(recipe, search, outcome, start):
-    """Train on all rows for the best number of epochs; return False when interrupted."""
-    checks, epochs = search.checks, search.best
-    # At least one for the record, as held-out rows take some to reject a training.
-    n_epochs = max(epochs, 1)
-    with recipe.tasks.stage("final training", n_epochs):
-        for done, _ in enumerate(run_epochs(recipe, outcome), start=1):
-            record(outcome.history, checks[done].terms.mean(0), "validation_")
-            outcome.noise = checks[done].noise
-            if recipe.end_epoch(outcome) or done == n_epochs:
-                break
-    if done < n_epochs and recipe.interrupted():
-        return False
-    kept = min(outcome.n_kept, epochs)
-    if kept == 0:
-        outcome.module.load_state_dict(start)
-        outcome.optimizer = None
-    outcome.stopped_early = kept < recipe.plan.epochs
-    outcome.best_score = -checks[kept].loss
-    outcome.diverged |= search.lost
-    if not np.isfinite(checks[kept].loss):
-        raise diverged(recipe, checks[kept].loss)
-    outcome.noise = checks[kept].noise
-    outcome.set_noise(recipe)
-    return True
-
-
-def _first_fold(recipe, search, module, start):
-    """Return the outcome of an interrupted training: what a fold has learned."""
-    module.load_state_dict(search.state if search.best else start)
-    kept = search.checks[search.best]
-    if not np.isfinite(kept.loss):
-        raise diverged(recipe, kept.loss)
-    outcome = Outcome(
-        module,
-        search.history,
-        best_score=-kept.loss,
-        stopped_early=True,
-        diverged=search.lost,
-        n_kept=search.best,
-        noise=kept.noise,
-    )
-    outcome.set_noise(recipe)
-    return outcome
+    with setup.progress.stage("cross-validation", setup.plan.epochs):
+        found = _cross_validate(start, setup, n_splits)
+    module = start(setup.rows)
+    first = copy.deepcopy(module.state_dict())
+    if not setup.progress.interrupted:
+        result = Result(module, make_optimizer(module, setup.plan))
+        if _train_on_all(setup, found, result, first):
+            return result
+    return _first_fold(setup, found, module, first)
 
 
 @dataclass
-class Search:
+class FoldsResult:
     """What the folds have shown.
 
     Attributes
     ----------
-    checks : list of Check
+    evaluations : list of Evaluation
         After each number of epochs, from none on.
-    history : dict of str to list of float
-        Means over the folds, as an outcome has them.
+    history : Result
+        Holds the means over the folds; it has no module.
     best : int
         The number of epochs with the least held-out loss.
     state : dict or None
         Of the first fold's module after these epochs, where it is not the start.
-    lost : bool
+    diverged : bool
         Whether a fold diverged: the epochs then end, since none can be chosen without it.
     """
 
-    checks: list
-    history: dict = field(default_factory=dict)
+    evaluations: list
+    result: Result = field(default_factory=lambda: Result(None))
     best: int = 0
     state: dict | None = None
-    lost: bool = False
+    diverged: bool = False
 
 
-def _cross_validate(recipe, n_splits):
-    """Train and judge the folds; return the Search."""
-    # Here, for it takes a third of the time that importing the package would.
-    from sklearn.model_selection import KFold
+def _train_on_all(setup, found, result, first):
+    """Train on all rows for the best number of epochs; return False when interrupted."""
+    evaluations, epochs = found.evaluations, found.best
+    # At least one for the record, as held-out rows take some to reject a training.
+    n_epochs = max(epochs, 1)
 
-    splitter = KFold(n_splits, shuffle=True, random_state=recipe.seed)
-    n_most = -(-len(recipe.rows) // n_splits)
-    folds = [Fold(recipe, *split, n_most) for split in splitter.split(recipe.rows)]
-    stackable = all(fold.module.stackable for fold in folds)
-    stack = Stack([fold.module for fold in folds]) if stackable else None
-    epochs = train_folds(recipe, folds, stack)
-    search = Search([check_folds(folds, stack)])
+    def current():
+        copied = result.copy()
+        _set_noise(setup, copied.module, evaluations[len(result.history["loss"])].noise)
+        return copied
+
+    with setup.progress.stage("final training", n_epochs):
+        for done, _ in enumerate(train_and_record(setup, result, current=current), start=1):
+            result.record(evaluations[done].terms, "validation_")
+            if setup.progress.end_epoch(result.history) or done == n_epochs:
+                break
+    if done < n_epochs and setup.progress.interrupted:
+        return False
+    kept = min(result.n_kept, epochs)
+    if kept == 0:
+        result.module.load_state_dict(first)
+        result.optimizer = None
+    result.stopped_early = kept < setup.plan.epochs
+    result.diverged |= found.diverged
+    _finish(setup, result, evaluations[kept])
+    return True
+
+
+def _first_fold(setup, found, module, first):
+    """Return the result of an interrupted training: what a fold has learned."""
+    module.load_state_dict(found.state if found.best else first)
+    result = Result(
+        module,
+        history=found.result.history,
+        stopped_early=True,
+        diverged=found.diverged,
+        n_kept=found.best,
+    )
+    _finish(setup, result, found.evaluations[found.best])
+    return result
+
+
+def _finish(setup, result, evaluation):
+    """Take score and noise from the evaluation of the epochs that are kept."""
+    if not np.isfinite(evaluation.loss):
+        raise TrainingDivergedError(evaluation.loss)
+    result.best_score = -evaluation.loss
+    _set_noise(setup, result.module, evaluation.noise)
+
+
+@torch.no_grad()
+def _set_noise(setup, module, noise):
+    """Give a module the noise that held-out rows show, where they do.
+
+    That of the rows it was trained on bounds it from below: this training may lag behind
+    those that left rows out.
+    """
+    if noise is None:
+        return
+    module.eval()
+    rows, generator = setup.rows, setup.streams.generator("held-out draws")
+    eps = fixed_draws(setup.objective, len(rows), module.latent_dim, generator, rows.device)
+    with limit_threads(rows.numel()):
+        sums = sum(
+            squared_residuals(module, rows[part], eps[:, part]).sum(0).double().cpu()
+            for part in batches(rows)
+        )
+    module.decoder.head.set_noise(torch.maximum(noise, sums / len(rows)).float())
+
+
+def _cross_validate(start, setup, n_splits):
+    """Train the folds and evaluate them after each epoch; return the FoldsResult."""
+    folds = Folds(start, setup, n_splits)
+    found = FoldsResult([folds.evaluate()])
+    epochs = folds.train()
     # All planned epochs: the closed-form start is disturbed at first, and much of the gain
     # comes when the rate falls.
-    for done in range(1, recipe.plan.epochs + 1):
-        recipe.tasks.begin_epoch()
+    for done in range(1, setup.plan.epochs + 1):
+        setup.progress.begin_epoch()
         terms = next(epochs)
-        search.lost = not np.isfinite(terms[0])
-        record(search.history, terms)
-        check = check_folds(folds, stack)
-        record(search.history, check.terms.mean(0), "validation_")
-        better = check.loss < search.checks[search.best].loss
-        search.checks.append(check)
-        if better and (done > recipe.kl_warmup or recipe.interrupted()):
-            state = folds[0].module.state_dict()
-            search.best, search.state = done, {key: t.clone() for key, t in state.items()}
-        if recipe.tasks.end_epoch() or recipe.interrupted() or search.lost:
+        found.diverged = not np.isfinite(terms[0])
+        found.result.record(terms)
+        evaluation = folds.evaluate()
+        found.result.record(evaluation.terms, "validation_")
+        better = evaluation.loss < found.evaluations[found.best].loss
+        found.evaluations.append(evaluation)
+        past_warmup = done > setup.objective.kl_warmup or setup.progress.interrupted
+        if better and past_warmup:
+            found.best, found.state = done, folds.first_state()
+        if setup.progress.end_epoch() or found.diverged:
             break
-    return search
+    return found
 
 
-def held_out_noise(head, residuals):
+class Evaluation(NamedTuple):
+    """Mean terms over all held-out rows, and the noise per feature they are scored under."""
+
+    terms: list
+    noise: torch.Tensor | None
+
+    @property
+    def loss(self):
+        """Mean over the rows, in nats."""
+        return self.terms[0]
+
+
+class _Group(NamedTuple):
+    """Folds that are trained as one module: all of them or, where that cannot be, one.
+
+    Attributes
+    ----------
+    module : Module
+    kept : Tensor of shape (n_folds, n) or (n,)
+        Indices of the rows to train on.
+    held_out : Tensor of shape (n_folds, n_held) or (n_held,)
+        Indices of the others.
+    counted : Tensor of the same shape
+        1 for a held-out row, and 0 for one that only makes the folds equally long.
+    """
+
+    module: torch.nn.Module
+    kept: torch.Tensor
+    held_out: torch.Tensor
+    counted: torch.Tensor
+
+
+class Folds:
+    """The folds of a cross-validation, each with a module of its own.
+
+    Parameters
+    ----------
+    start, setup, n_splits
+        As in `fit_cross_validated`.
+    """
+
+    def __init__(self, start, setup, n_splits):
+        # Here, for it takes a third of the time that importing the package would.
+        from sklearn.model_selection import KFold
+
+        self.setup = setup
+        rows = setup.rows
+        splitter = KFold(n_splits, shuffle=True, random_state=setup.streams.seed)
+        splits = [tuple(map(torch.as_tensor, split)) for split in splitter.split(rows)]
+        modules = [start(Subset(rows, kept)) for kept, _ in splits]
+        self.head = modules[0].decoder.head
+        self.groups = _group(modules, *zip(*splits, strict=True), rows.device)
+        n_most = max(len(held_out) for _, held_out in splits)
+        generator = setup.streams.generator("held-out draws")
+        # The same draws in each fold.
+        self.eps = fixed_draws(
+            setup.objective, n_most, modules[0].latent_dim, generator, rows.device
+        )
+
+    def train(self):
+        """Train the folds, an epoch of each in turn; yield the mean terms of the epochs."""
+        each = [
+            train_epochs(
+                group.module,
+                self.setup.loss_terms(group.module, "fold draws", k),
+                self.setup.rows,
+                self.setup.plan,
+                self.setup.streams.generator("fold order", k),
+                indices=group.kept,
+                on_step=self.setup.progress.on_step,
+            )
+            for k, group in enumerate(self.groups)
+        ]
+        for terms in zip(*each, strict=True):
+            yield np.mean(terms, axis=0)
+
+    def first_state(self):
+        """Return a copy of the state of the first fold's module."""
+        module = self.groups[0].module
+        if module.n_batch_axes:
+            return member_state(module, 0)
+        return copy.deepcopy(module.state_dict())
+
+    def evaluate(self):
+        """Evaluate all held-out rows, each by the module that has not seen it."""
+        sums = [self._sums(group) for group in self.groups]
+        terms, residuals = (torch.cat(parts) for parts in zip(*sums, strict=True))
+        sizes = torch.cat([group.counted.sum(-1).reshape(-1) for group in self.groups])
+        sizes = sizes.double().cpu()
+        terms = terms.sum(0) / sizes.sum()
+        if not self.head.has_noise:
+            return Evaluation(terms.tolist(), None)
+        noise = held_out_noise(self.head, residuals, sizes)
+        means = residuals.sum(0) / sizes.sum()
+        reconstruction = float(self.head.expected_log_prob(means, noise))
+        kl = float(terms[2])
+        loss = self.setup.objective.beta * kl - reconstruction
+        return Evaluation([loss, reconstruction, kl], noise)
+
+    @torch.no_grad()
+    def _sums(self, group):
+        """Return sums over the held-out rows of each fold: terms and squared residuals.
+
+        They are (n_folds, 3) and (n_folds, n_features), in float64 on the CPU.
+        """
+        module, rows = group.module.eval(), self.setup.rows
+        eps = self.eps.unsqueeze(1) if module.n_batch_axes else self.eps
+        terms, residuals = torch.zeros(()), torch.zeros(rows.shape[1])
+        for part in batches(Subset(rows, group.held_out.reshape(-1)[: self.eps.shape[1]])):
+            index, counted = group.held_out[..., part], group.counted[..., part]
+            x, draws = rows[index], eps[..., part, :][..., : index.shape[-1], :]
+            with limit_threads(x.numel()):
+                each = self.setup.objective.row_terms(module, x, draws)
+                terms = terms + (each * counted).double().sum(-1).cpu()
+                if self.head.has_noise:
+                    squared = squared_residuals(module, x, draws) * counted[..., None]
+                    residuals = residuals + squared.double().sum(-2).cpu()
+        return terms.reshape(3, -1).T, residuals.reshape(-1, rows.shape[1])
+
+
+def _group(modules, kept, held_out, device):
+    """Return the groups: one of all folds where the modules can be batched, else one each."""
+    if not all(module.can_batch for module in modules):
+        return [
+            _Group(module, *indices, torch.ones(len(indices[1]), device=device))
+            for module, *indices in zip(modules, kept, held_out, strict=True)
+        ]
+    # Equally many rows: one less to train on in some folds, in some one held out twice.
+    n_kept, n_held = min(map(len, kept)), max(map(len, held_out))
+    places = torch.arange(n_held)
+    return [
+        _Group(
+            batch_modules(modules),
+            torch.stack([indices[:n_kept] for indices in kept]),
+            torch.stack([indices[places.clamp(max=len(indices) - 1)] for indices in held_out]),
+            torch.stack([places < len(indices) for indices in held_out]).float().to(device),
+        )
+    ]
+
+
+def held_out_noise(head, residuals, sizes):
     """Return the noise that held-out rows show, drawn together where that helps.
 
     With few rows one noise per feature is a rough estimate, and one for all may serve
@@ -153,144 +322,20 @@ def held_out_noise(head, residuals):
     Parameters
     ----------
     head : LikelihoodHead
-    residuals : list of Tensor of shape (n_fold_rows, n_features)
-        Squared, in model units.
+    residuals : Tensor of shape (n_folds, n_features)
+        Sums of the squared residuals of each fold, in model units.
+    sizes : Tensor of shape (n_folds,)
+        Numbers of the rows.
 
     Returns
     -------
     Tensor of shape (n_features,)
     """
-    sums = torch.stack([part.sum(0) for part in residuals])
-    sizes = torch.tensor([float(len(part)) for part in residuals]).to(sums)
-    others = (sums.sum(0) - sums) / (sizes.sum() - sizes)[:, None]
-    means = sums / sizes[:, None]
+    others = (residuals.sum(0) - residuals) / (sizes.sum() - sizes)[:, None]
+    means = residuals / sizes[:, None]
 
     def score(share):
         return float((sizes * head.expected_log_prob(means, head.shrink(others, share))).sum())
 
     shares = _SHARES * min(1.0, _ROWS_DRAWN_WHOLLY / float(sizes.sum()))
-    return head.shrink(sums.sum(0) / sizes.sum(), max(shares, key=score))
-
-
-class Fold:
-    """One fold of a cross-validation.
-
-    Attributes
-    ----------
-    module : Module
-        At the start of the rows that are kept.
-    kept : Tensor
-        Indices of these rows.
-    held_out : Tensor
-        Rows that are judged; at most `n_most`.
-    eps : Tensor of shape (n_draws, n_most, latent_dim)
-        Their draws.
-    """
-
-    def __init__(self, recipe, kept, held, n_most):
-        self.recipe = recipe
-        self.kept = torch.as_tensor(kept)
-        self.held_out = recipe.rows[torch.as_tensor(held)]
-        self.module = recipe.start(Subset(recipe.rows, self.kept), recipe.seed)
-        # As many draws in each fold, though some hold out a row less.
-        self.eps = held_out_draws(recipe, n_most, self.module.latent_dim)
-
-
-def train_folds(recipe, folds, stack=None):
-    """Train the folds' modules side by side; yield the mean terms of each epoch."""
-
-    def on_step(done, n_steps):
-        return recipe.interrupted()
-
-    if stack is not None:
-        # One row less in some of them: what is stacked has the same shape.
-        n_rows = min(len(fold.kept) for fold in folds)
-        terms = recipe.stacked_loss_terms(stack, stream=10)
-        indices = torch.stack([fold.kept[:n_rows] for fold in folds])
-        trained = train(
-            stack,
-            terms,
-            recipe.rows,
-            recipe.plan,
-            recipe.generator(100),
-            indices=indices,
-            on_step=on_step,
-        )
-        yield from (np.divide(sums, len(folds)) for sums in trained)
-    else:
-        each = [
-            train(
-                fold.module,
-                recipe.loss_terms(fold.module, stream=10 + k),
-                recipe.rows,
-                recipe.plan,
-                recipe.generator(100 + k),
-                indices=fold.kept,
-                on_step=on_step,
-            )
-            for k, fold in enumerate(folds)
-        ]
-        yield from (np.mean(terms, axis=0) for terms in zip(*each, strict=True))
-
-
-class Check(NamedTuple):
-    """Terms of each held-out row, (n, 3), and the noise per feature they are judged under."""
-
-    terms: torch.Tensor
-    noise: torch.Tensor | None
-
-    @property
-    def loss(self):
-        """Mean over the rows, in nats."""
-        return float(self.terms[:, 0].mean())
-
-
-@torch.no_grad()
-def check_folds(folds, stack=None):
-    """Judge the held-out rows of all folds, each by the module that has not seen it.
-
-    `stack` is that of the folds' modules, where there is one.
-    """
-    recipe, head = folds[0].recipe, folds[0].module.decoder.head
-
-    def judge(module, rows, eps):
-        terms = held_out_terms(recipe, module, rows, eps)
-        return (terms, squared_residuals(module, rows, eps)) if head.has_noise else (terms,)
-
-    judged = _on_each(judge, folds, stack)
-    terms = torch.cat([one[0] for one in judged]).cpu()
-    if not head.has_noise:
-        return Check(terms, None)
-    parts = [one[1].double().cpu() for one in judged]
-    rows = torch.cat(parts)
-    noise = held_out_noise(head, parts)
-    reconstruction = head.expected_log_prob(rows, noise)
-    kl = terms[:, 2]
-    loss = recipe.beta * kl - reconstruction
-    terms = torch.stack([loss, reconstruction, kl], dim=1)
-    return Check(terms, noise)
-
-
-def _on_each(function, folds, stack):
-    """Return ``function(module, held_out, eps)`` of each fold, tuples of tensors by row."""
-    if stack is None:
-        return [
-            function(fold.module.eval(), fold.held_out, fold.eps[:, : len(fold.held_out)])
-            for fold in folds
-        ]
-    stack.eval()
-    # What is stacked has the same shape: a fold with a row less than others has one twice.
-    n_most = max(len(fold.held_out) for fold in folds)
-    rows = torch.stack([fold.held_out[_up_to(n_most, fold)] for fold in folds])
-    eps = torch.stack([fold.eps for fold in folds])
-    with few_threads(rows.numel()):
-        mapped = stack.map(function, rows, eps)
-    return [
-        tuple(values[k, : len(fold.held_out)] for values in mapped)
-        for k, fold in enumerate(folds)
-    ]
-
-
-def _up_to(n_rows, fold):
-    """Return the indices of so many held-out rows, the last one again where they end."""
-    return torch.arange(n_rows).clamp(max=len(fold.held_out) - 1)
+    return head.shrink(residuals.sum(0) / sizes.sum(), max(shares, key=score))

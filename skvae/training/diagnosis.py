@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from skvae.data.columns import called
+from skvae.data.columns import column_name
 from skvae.data.rows import dense, extremes
 
 # Squared and divided by the smallest noise variance, more than this leaves float32.
@@ -90,30 +90,30 @@ def why_start_was_best(tables, units, feature_names, advice):
     return _MOSTLY_THE_SAME.format(column, distances[argument][worst])
 
 
-def concern(estimator, outcome, n_epochs, advice, about_start):
+def convergence_warning(estimator, result, n_epochs, advice, about_start):
     """Return what to warn of after a training of so many planned epochs, or None.
 
     `advice` and `about_start` are called for the cause and the remedy.
     """
-    if outcome.diverged:
-        kept = "last" if outcome.best_score is None else "best"
+    if result.diverged:
+        kept = "last" if result.best_score is None else "best"
         return (
             f"{estimator}'s training diverged: its loss or a gradient was not finite. The "
             f"{kept} finite state was kept. {advice()}"
         )
-    if outcome.worsened:
+    if result.worsened:
         return (
             f"{estimator} is far worse after {n_epochs} epochs than at its start: training has "
             f"not converged. {advice()} A short training does this too: raise max_iter, or let "
             "early_stopping keep the best state."
         )
-    if outcome.kept_start:
+    if result.kept_start:
         return (
             f"{estimator}'s training has not improved on its start: no epoch was better on the "
             "held-out rows, the last was far worse, and the start was kept. "
             f"{about_start()} A short training does this too: raise max_iter."
         )
-    if n_epochs > 0 and not outcome.converged:
+    if n_epochs > 0 and not result.converged:
         return (
             f"{estimator} did {n_epochs} epochs and the loss had not settled: training has not "
             "converged. Raise max_iter, or lower learning_rate_init if the loss rises."
@@ -141,7 +141,7 @@ def warn_of_overflow(rows, lost):
 
 def _range(X, column, feature_names, argument):
     low, high = X[:, column].min(), X[:, column].max()
-    name = called(column, feature_names)
+    name = column_name(column, feature_names)
     return f"{name} of {argument} ranges from {low:.6g} to {high:.6g}"
 
 

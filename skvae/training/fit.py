@@ -1,194 +1,149 @@
-"""How long to train: by a hold-out, by cross-validation, or for all epochs.
-
-The functions take a `Recipe`, which knows how to start a model and what its objective
-is, and return an `Outcome`.
-"""
+"""Train a model: for all epochs, to the best on held-out rows, or by cross-validation."""
 
 import copy
 import math
-from dataclasses import dataclass, replace
 
 import torch
 
 from skvae.data.rows import Subset
 from skvae.training.cross_validation import fit_cross_validated
-from skvae.training.evaluation import has_worsened, held_out_draws, mean_terms
-from skvae.training.loop import FEW_ROWS, BestState, make_optimizer
-from skvae.training.recipe import Outcome, diverged, record, run_epochs
+from skvae.training.evaluation import ended_worse, fixed_draws, mean_terms
+from skvae.training.loop import make_optimizer
+from skvae.training.result import Result, TrainingDivergedError, train_and_record
+from skvae.training.setup import FEW_ROWS, RandomStreams
+from skvae.training.states import BestState
 
 _N_SPLITS = 5
-# Nats, and nats per feature, that training has to lose on held-out rows to be told of.
+# Nats, and nats per feature, that training has to lose on held-out rows to be reported.
 _LOST_NATS, _LOST_SHARE = 10.0, 0.1
 
 
-@dataclass(frozen=True)
-class Stopping:
-    """What decides how long to train.
+def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
+    """Train a model in the way that `stopping` says.
 
     Parameters
     ----------
-    mode : bool, "auto" or "cv"
-        Hold-out (True), all epochs (False), cross-validation, or the one of the first and
-        the last that suits the number of rows.
-    fraction : float
-        Share of the rows held out.
-    patience : int
-    tol : float
-    """
-
-    mode: bool | str
-    fraction: float
-    patience: int
-    tol: float
-
-
-def resolved_mode(recipe, stopping, rows_val=None, module=None):
-    """Return the mode that `fit_in_mode` takes: "all", "hold_out" or "cv"."""
-    if recipe.plan.epochs == 0:
-        return "all"
-    if rows_val is not None:
-        return "hold_out"
-    mode = stopping.mode
-    if mode == "auto":
-        mode = "cv" if len(recipe.rows) < FEW_ROWS else True
-    if mode == "cv":
-        return "cv" if module is None else "all"
-    return "hold_out" if mode else "all"
-
-
-def fit_in_mode(recipe, stopping, rows_val=None, module=None, optimizer=None):
-    """Train in the way that `stopping` asks for.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    stopping : Stopping
+    start : callable
+        Maps training rows to a module at its start.
+    setup : Setup
+    stopping : Stopping, default=None
+        None does all epochs, as mode "all", and does not compare their end with the start.
     rows_val : Tensor or StreamedRows, default=None
         The caller's own rows to validate on.
-    module : Module, default=None
-        One to continue from. Cross-validation would then judge rows that the module has
-        seen, and all epochs are done instead.
-    optimizer : Optimizer, default=None
-        Its optimiser, likewise.
+    resumed : tuple of Module and Optimizer, default=None
+        A module to continue from, in place of a start, and its optimiser.
 
     Returns
     -------
-    Outcome
+    Result
+        Without held-out rows its module has the last finite state, with them the best.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If there is no state with a finite loss to keep.
+    ValueError
+        If too few rows are left to train or to validate on.
     """
-    n_rows = len(recipe.rows)
-    mode = resolved_mode(recipe, stopping, rows_val, module)
-    if mode == "all":
-        begun = _begin(recipe, module, optimizer)
-        start = copy.deepcopy(begun.module)
-        outcome = fit_all(recipe, begun.module, begun.optimizer)
-        # Cut short it is not judged: the rate had not fallen.
-        outcome.worsened = not (
-            recipe.plan.epochs == 0 or outcome.stopped_early
-        ) and has_worsened(recipe, start, outcome.module)
-        return outcome
+    mode = "all" if stopping is None else stopping.mode
     if mode == "cv":
-        return fit_cross_validated(recipe, min(_N_SPLITS, n_rows))
-    if rows_val is not None:
-        indices = torch.arange(n_rows)
-        return fit_hold_out(recipe, indices, rows_val, stopping, module, optimizer)
-    held = round(stopping.fraction * n_rows)
+        return fit_cross_validated(start, setup, min(_N_SPLITS, len(setup.rows)))
+    indices = held_out = None
+    if mode == "hold_out" and rows_val is None:
+        indices, rows_val = _hold_out(setup, stopping.validation_fraction)
+    if resumed is None:
+        module = start(setup.rows)
+        resumed = module, make_optimizer(module, setup.plan)
+    result = Result(*resumed)
+    if mode == "hold_out":
+        held_out = _HeldOut(setup, result, stopping, rows_val)
+    first = copy.deepcopy(result.module) if mode == "all" and stopping is not None else None
+    for done, _ in enumerate(train_and_record(setup, result, indices), start=1):
+        terms = None if held_out is None else held_out.evaluate()
+        result.stopped_early |= setup.progress.end_epoch(result.history)
+        if held_out is not None:
+            result.stopped_early |= held_out.update(done, terms)
+        if result.stopped_early:
+            break
+    if held_out is not None:
+        held_out.restore_best()
+    elif result.diverged and result.n_kept == 0:
+        raise TrainingDivergedError(result.history["loss"][-1])
+    elif first is not None and not result.stopped_early and setup.plan.epochs > 0:
+        # A training that was cut short is not compared: the rate had not fallen.
+        generator = setup.streams.generator("held-out draws")
+        result.worsened = ended_worse(
+            setup.objective, first, result.module, setup.rows, generator
+        )
+    return result
+
+
+class _HeldOut:
+    """Held-out rows, which tell how long to train: the best state on them is kept.
+
+    The start itself is a candidate. It is taken from all rows, the held-out part of them
+    too: that favours it, on the safe side.
+    """
+
+    def __init__(self, setup, result, stopping, rows):
+        self.setup, self.result, self.rows = setup, result, rows
+        module, generator = result.module, setup.streams.generator("held-out draws")
+        self.eps = fixed_draws(
+            setup.objective, len(rows), module.latent_dim, generator, setup.rows.device
+        )
+        self.best = BestState(
+            module, stopping.n_iter_no_change, stopping.tol, result.optimizer
+        )
+        self.best.update(-self._mean_terms()[0])
+
+    def _mean_terms(self):
+        return mean_terms(self.setup.objective, self.result.module, self.rows, self.eps)
+
+    def evaluate(self):
+        """Evaluate and record the present state; return its terms."""
+        terms = self._mean_terms()
+        self.result.record(terms, "validation_")
+        return terms
+
+    def update(self, done, terms):
+        """Keep the present state if it is the best; return whether to stop."""
+        if done <= self.setup.objective.kl_warmup and not self.setup.progress.interrupted:
+            self.best.skip()
+            return False
+        return self.best.update(-terms[0])
+
+    def restore_best(self):
+        """Give the module back its best state."""
+        if not math.isfinite(self.best.score):
+            raise TrainingDivergedError(-self.best.score)
+        self.result.kept_start = self.best.epoch == 0 and self._only_worsened()
+        self.best.restore()
+        self.result.best_score = self.best.score
+
+    def _only_worsened(self):
+        """Whether a training that was not cut short ended far above its start."""
+        losses = self.result.history.get("validation_loss", [])
+        losses = losses[self.setup.objective.kl_warmup :]
+        # Few held-out rows do not tell: a model of the others is soon too close to these.
+        if not losses or 10 * len(self.rows) < FEW_ROWS or self.setup.progress.interrupted:
+            return False
+        # By less it may be that there is nothing to learn beyond the start.
+        lost = losses[-1] + self.best.score
+        return lost > max(_LOST_NATS, _LOST_SHARE * self.rows.shape[1])
+
+
+def _hold_out(setup, fraction):
+    """Return the indices of the rows to train on, and the rows that are held out."""
+    n_rows = len(setup.rows)
+    held = round(fraction * n_rows)
     if held < 1 or n_rows - held < 2:
         raise ValueError(
-            f"validation_fraction={stopping.fraction} of {n_rows} rows leaves {held} to "
+            f"validation_fraction={fraction} of {n_rows} rows leaves {held} to "
             f"validate on and {n_rows - held} to train on. Change validation_fraction, pass "
             "X_val, or set early_stopping='cv' or False."
         )
     # The same rows as at first, also when training continues: it has seen the others.
-    order = torch.randperm(n_rows, generator=replace(recipe, epochs_before=0).generator(4))
-    kept, rows_val = order[held:].sort().values, Subset(recipe.rows, order[:held])
-    return fit_hold_out(recipe, kept, rows_val, stopping, module, optimizer)
+    generator = RandomStreams(setup.streams.seed).generator("held-out rows")
+    order = torch.randperm(n_rows, generator=generator)
+    return order[held:].sort().values, Subset(setup.rows, order[:held])
 
-
-def _begin(recipe, module, optimizer):
-    """Return the outcome of no epoch, of the module given or of the recipe's start."""
-    if module is None:
-        module = recipe.start(recipe.rows, recipe.seed)
-    if optimizer is None:
-        optimizer = make_optimizer(module, recipe.plan)
-    return Outcome(module, optimizer=optimizer)
-
-
-def fit_all(recipe, module=None, optimizer=None):
-    """Train on all rows for all planned epochs, from `module` where one is given.
-
-    Where the training diverges the last finite state is kept.
-
-    Raises
-    ------
-    ValueError
-        If the training diverged before there was one.
-    """
-    outcome = _begin(recipe, module, optimizer)
-    for _ in run_epochs(recipe, outcome):
-        outcome.stopped_early |= recipe.end_epoch(outcome)
-        if outcome.stopped_early:
-            break
-    if outcome.diverged and outcome.n_kept == 0:
-        raise diverged(recipe, outcome.history["loss"][-1])
-    return outcome
-
-
-def fit_hold_out(recipe, indices, rows_val, stopping, module=None, optimizer=None):
-    """Train on `indices`; keep the state that is best on the held-out rows.
-
-    The start itself is a candidate. It is taken from all of the recipe's rows, the
-    held-out part of them too: that favours it, on the safe side.
-
-    Raises
-    ------
-    ValueError
-        If no state has a finite score on the held-out rows.
-    """
-    outcome = _begin(recipe, module, optimizer)
-    eps = held_out_draws(recipe, len(rows_val), outcome.module.latent_dim)
-    best = BestState(outcome.module, stopping.patience, stopping.tol, outcome.optimizer)
-
-    def judge():
-        return mean_terms(recipe, outcome.module, rows_val, eps)
-
-    best.update(-judge()[0])
-    for done, _ in enumerate(run_epochs(recipe, outcome, indices), start=1):
-        terms = judge()
-        record(outcome.history, terms, "validation_")
-        stop = recipe.end_epoch(outcome)
-        if done <= recipe.kl_warmup and not recipe.interrupted():
-            best.wait()
-        else:
-            stop |= best.update(-terms[0])
-        if stop:
-            outcome.stopped_early = True
-            break
-    if not math.isfinite(best.score):
-        raise diverged(recipe, -best.score)
-    outcome.kept_start = best.epoch == 0 and _only_worsened(recipe, outcome, best, rows_val)
-    best.restore()
-    outcome.best_score = best.score
-    return outcome
-
-
-def _only_worsened(recipe, outcome, best, rows_val):
-    """Whether a training that was not cut short ended far above its start."""
-    judged = outcome.history.get("validation_loss", [])[recipe.kl_warmup :]
-    # Few held-out rows do not tell: what is trained on the others is soon too close to them.
-    if not judged or 10 * len(rows_val) < FEW_ROWS or recipe.interrupted():
-        return False
-    # By less it may be that there is nothing to learn beyond the start.
-    return judged[-1] + best.score > max(_LOST_NATS, _LOST_SHARE * rows_val.shape[1])
-
-
-def epoch_printer(log_jacobian):
-    """Return a report that prints one line an epoch, in the units of the data."""
-
-    def report(history):
-        line = f"Epoch {len(history['loss'])}"
-        for name in ("loss", "validation_loss"):
-            if name in history:
-                line += f", {name} = {history[name][-1] - log_jacobian:.4f}"
-        print(line)
-
-    return report

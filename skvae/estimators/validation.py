@@ -1,0 +1,66 @@
+"""Checks of what the caller passes, beyond scikit-learn's own."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import _check_feature_names, _get_feature_names
+
+from skvae.data.columns import errors_name_columns
+
+DTYPES = [np.float64, np.float32]
+
+
+def check_positive_integer(value, name):
+    """Raise ValueError where a number of rows or draws is none."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+
+
+def check_image_shape(image_shape, n_features):
+    """Return (H, W, C) or None; refuse a shape that is not that of the rows."""
+    if image_shape is None:
+        return None
+    shape = tuple(image_shape)
+    whole = all(isinstance(side, Integral) and side > 0 for side in shape)
+    if len(shape) not in (2, 3) or not whole or np.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape!r} must be (H, W) or (H, W, C) with a product "
+            f"equal to the {n_features} features of X."
+        )
+    shape = tuple(int(side) for side in shape)
+    return (*shape, 1) if len(shape) == 2 else shape
+
+
+def check_validation_rows(estimator, X_val):
+    """Validate the caller's validation rows; messages name them."""
+    with errors_name_columns(X_val, "X_val"):
+        shape = np.shape(X_val)
+    if len(shape) != 2 or shape[0] == 0:
+        raise ValueError(f"X_val must be a table of at least one row, got shape {shape}.")
+    try:
+        named = _get_feature_names(X_val) is not None
+        if named == hasattr(estimator, "feature_names_in_"):
+            _check_feature_names(estimator, X_val, reset=False)
+        else:
+            # scikit-learn's own warning would name X.
+            warnings.warn(
+                f"{'X_val' if named else 'X'} has feature names, but "
+                f"{'X' if named else 'X_val'} has none: their order is not checked.",
+                UserWarning,
+                stacklevel=5,
+            )
+    except ValueError as error:
+        raise ValueError(f"X_val has other columns than X. {error}") from error
+    with errors_name_columns(X_val, "X_val"):
+        X_val = check_array(
+            X_val, accept_sparse="csr", dtype=DTYPES, input_name="X_val", estimator=estimator
+        )
+    if X_val.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X_val has {X_val.shape[1]} features, but X has {estimator.n_features_in_}: pass "
+            "validation rows with the same columns."
+        )
+    return X_val
+

@@ -1,0 +1,121 @@
+"""What a module is built from, and the start of its training."""
+
+from dataclasses import dataclass, field, fields
+
+import torch
+
+from skvae.likelihoods import Likelihood
+from skvae.model.corruption import CORRUPTIONS
+from skvae.model.modules import VAE, Autoencoder, Conditional
+from skvae.networks import Network
+from skvae.posteriors import PointHead, Posterior
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Numbers and parameter objects that a module is built from, and no training rows.
+
+    Parameters
+    ----------
+    latent_dim : int
+    image_shape : tuple of int or None
+        (H, W, C) of a row, where the rows are flattened images.
+    network : Network
+    likelihood : Likelihood
+    posterior : Posterior or None
+        None builds an autoencoder, whose codes have no distribution.
+    noise : float, default=0.0
+        Strength of the corruption that an autoencoder is trained to undo.
+    corruption : str, default="gaussian"
+        Its kind.
+    """
+
+    latent_dim: int
+    image_shape: tuple[int, int, int] | None
+    network: Network
+    likelihood: Likelihood
+    posterior: Posterior | None = None
+    noise: float = field(default=0.0, compare=False)
+    corruption: str = field(default="gaussian", compare=False)
+
+    def check_unchanged(self, present):
+        """Raise ValueError when what is continued would be another model."""
+        for name in (part.name for part in fields(self) if part.compare):
+            before, now = getattr(self, name), getattr(present, name)
+            if repr(before) != repr(now):
+                raise ValueError(
+                    f"The model was fitted with {name}={before!r}; with {name}={now!r} it "
+                    "cannot be continued. Call fit with warm_start=False."
+                )
+
+    def to_dict(self):
+        """Return the fields by name."""
+        return {part.name: getattr(self, part.name) for part in fields(self)}
+
+    def build(self, units, generator):
+        """Return a module with random weights.
+
+        Parameters
+        ----------
+        units : Units
+            Of the data; they also tell the number of features.
+        generator : torch.Generator
+            Source of the weights.
+
+        Returns
+        -------
+        VAE
+        """
+        network, likelihood = self.network, self.likelihood
+        if self.posterior is None:
+            encoder_head = PointHead(self.latent_dim)
+        else:
+            encoder_head = self.posterior.head(self.latent_dim)
+        head = likelihood.head(units)
+        encoder = network.build_encoder(
+            units.n_features, encoder_head.n_raw, self.image_shape, generator
+        )
+        decoder = network.build_decoder(
+            self.latent_dim, head.n_raw, self.image_shape, generator
+        )
+        parts = (
+            Conditional(encoder, encoder_head, likelihood.input_transform()),
+            Conditional(decoder, head),
+        )
+        if self.posterior is not None:
+            return VAE(*parts)
+        seed = int(torch.randint(2**31, (), generator=generator))
+        return Autoencoder(*parts, self.build_corruption(units, seed))
+
+    def build_corruption(self, units, seed):
+        """Return the module that corrupts rows in training, or None without noise."""
+        if self.noise == 0:
+            return None
+        return CORRUPTIONS[self.corruption](self.noise, units, self.likelihood.support, seed)
+
+
+@torch.no_grad()
+def initialize(module, likelihood, rows, units, closed_form=True):
+    """Set the start of training: centred at the rows' mean or, where it can be, closed form.
+
+    Parameters
+    ----------
+    module : VAE
+        With random weights.
+    likelihood : Likelihood
+    rows : Tensor or StreamedRows of shape (n, n_features)
+        Training rows in model units.
+    units : Units
+    closed_form : bool, default=True
+        Whether to start at the likelihood's linear-Gaussian model where the likelihood has
+        one and the networks hold a linear map.
+    """
+    head = module.decoder.head
+    module.decoder.body.start_output(likelihood.start(head, rows), likelihood.start_gain)
+    parts = (module.encoder, module.decoder)
+    if not closed_form or not all(part.body.can_start_affine for part in parts):
+        return
+    solution = likelihood.linear_start(rows, module.latent_dim, units)
+    if solution is not None:
+        for part in parts:
+            part.body.start_affine(*part.head.affine_start(solution))

@@ -1,0 +1,179 @@
+"""The progress of a training: printed lines, scikit-learn's callbacks, and Ctrl-C."""
+
+import signal
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+
+
+class Progress:
+    """Is told of a training's epochs as they go by, and says when to stop.
+
+    Parameters
+    ----------
+    log_jacobian : float, default=None
+        What takes printed losses to the units of the data, in nats per row. None prints
+        nothing.
+    tasks : CallbackTasks, default=None
+        Calls the callbacks.
+
+    Attributes
+    ----------
+    interrupted : bool
+        Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, log_jacobian=None, tasks=None):
+        self.log_jacobian = log_jacobian
+        self.tasks = tasks
+        self.interrupted = False
+        self._handles_ctrl_c = False
+
+    @contextmanager
+    def noting_ctrl_c(self):
+        """Note the first Ctrl-C in the body; the second raises KeyboardInterrupt.
+
+        Only Python's own handling of Ctrl-C is replaced, and only in the main thread, which
+        alone may: another handler stays, and its KeyboardInterrupt ends the body.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note_ctrl_c)
+            self._handles_ctrl_c = True
+        try:
+            yield
+        finally:
+            self._restore_ctrl_c()
+
+    def raise_on_ctrl_c(self):
+        """Let Ctrl-C raise KeyboardInterrupt from here on, and for one already noted."""
+        self._restore_ctrl_c()
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def stage(self, name, n_epochs):
+        """Make the epochs in the body subtasks of a task with this name."""
+        if self.tasks is None:
+            yield
+        else:
+            with self.tasks.stage(name, n_epochs):
+                yield
+
+    def begin_epoch(self, current=None):
+        """Begin an epoch; `current` returns a copy of the result so far, where one is kept."""
+        if self.tasks is not None:
+            self.tasks.begin_epoch(current)
+
+    def on_step(self, done, n_steps):
+        """Count a step; return whether to end the epoch there."""
+        stop = self.tasks is not None and self.tasks.on_step(done, n_steps)
+        return stop or self.interrupted
+
+    def end_epoch(self, history=None):
+        """End an epoch; return whether to stop the training. A `history` is printed."""
+        if history is not None and self.log_jacobian is not None:
+            line = f"Epoch {len(history['loss'])}"
+            for name in ("loss", "validation_loss"):
+                if name in history:
+                    line += f", {name} = {history[name][-1] - self.log_jacobian:.4f}"
+            print(line)
+        return (self.tasks is not None and self.tasks.end_epoch()) or self.interrupted
+
+    def _note_ctrl_c(self, number, frame):
+        if self.interrupted:
+            signal.default_int_handler(number, frame)
+        self.interrupted = True
+
+    def _restore_ctrl_c(self):
+        if self._handles_ctrl_c:
+            self._handles_ctrl_c = False
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class CallbackTasks:
+    """Calls scikit-learn's callbacks at the beginning and the end of each task.
+
+    Epochs are leaves of the tree of tasks. A callback with an attribute
+    `first_epoch_tasks` has the first epoch of what is kept divided into at most so many
+    subtasks: of one step each at first and of ever more, since most happens then.
+
+    Parameters
+    ----------
+    context : CallbackContext
+        Of the whole fit.
+    arguments : dict
+        What the callbacks are given: the `estimator`, which has them, `X` and `y`.
+    fitted_attributes : callable
+        Maps a training result to the attributes of an estimator that was fitted so far. It
+        is called only when a callback asks for such an estimator.
+    """
+
+    def __init__(self, context, arguments, fitted_attributes):
+        self.arguments = arguments
+        self.fitted_attributes = fitted_attributes
+        self._parent, self._epoch, self._part = context, None, None
+        self._current, self._started, self._marks = None, False, set()
+        callbacks = arguments["estimator"]._skl_callbacks
+        self._n_parts = max((getattr(c, "first_epoch_tasks", 0) for c in callbacks), default=0)
+
+    @contextmanager
+    def stage(self, name, n_epochs):
+        """Make the epochs in the body subtasks of a task with this name."""
+        whole, self._parent = self._parent, self._begin(self._parent, name, n_epochs)
+        yield
+        self._end(self._parent)
+        self._parent = whole
+
+    def begin_epoch(self, current):
+        """Begin the task of an epoch, and in the first that is kept its first part."""
+        first = current is not None and not self._started
+        self._started, self._current = current is not None, current
+        n_parts = self._n_parts if first else 0
+        # Later epochs begin with the state that the task before has ended with.
+        self._epoch = self._begin(self._parent, "epoch", n_parts, current if first else None)
+        self._part = self._begin(self._epoch, "steps") if n_parts else None
+
+    def on_step(self, done, n_steps):
+        """End a part of the first epoch where one ends; return whether to stop there."""
+        if self._part is None:
+            return False
+        if done == 1:
+            # Downwards: of one mark alone, the last step.
+            self._marks = set(np.geomspace(n_steps, 1, self._n_parts).round())
+        if done not in self._marks:
+            return False
+        stop = self._end(self._part, self._current)
+        self._part = None
+        if done < n_steps and not stop:
+            self._part = self._begin(self._epoch, "steps")
+        return stop
+
+    def end_epoch(self):
+        """End the task of the epoch; return whether a callback asks to stop."""
+        if self._part is not None:
+            # An interruption has ended the epoch within this part.
+            self._end(self._part, self._current)
+            self._part = None
+        return self._end(self._epoch, self._current)
+
+    def _begin(self, parent, name, n_subtasks=0, current=None):
+        context = parent.subcontext(name, max_subtasks=n_subtasks)
+        return context.call_on_fit_task_begin(**self._with_fitted(current))
+
+    def _end(self, context, current=None):
+        return context.call_on_fit_task_end(**self._with_fitted(current))
+
+    def _with_fitted(self, current):
+        attributes = None if current is None else lambda: self.fitted_attributes(current())
+        return {**self.arguments, "reconstruction_attributes": attributes}
+
+
+def is_one_of_many(context):
+    """Whether a fit is one of those that a search makes to compare them, by its task."""
+    while context is not None:
+        if not context.sequential_subtasks:
+            return True
+        context = context.parent
+    return False

@@ -1,0 +1,151 @@
+"""What a training is given: the plan, what decides when to stop, and the random streams."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from skvae.data.rows import StreamedRows
+from skvae.model.objectives import Objective
+from skvae.training.progress import Progress
+
+# Below this number of rows a tenth of them is too noisy to evaluate the training on.
+FEW_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    epochs : int
+    batch_size : int
+    learning_rate : float
+        The peak of the one-cycle schedule, or the constant rate.
+    weight_decay : float
+    one_cycle : bool, default=True
+        Whether the rate rises and falls over the epochs (Smith & Topin 2018) or stays.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    one_cycle: bool = True
+
+    @classmethod
+    def for_rows(cls, n_rows, batch_size, max_iter, learning_rate, weight_decay):
+        """Fill in "auto": a number of steps suits, whatever the number of rows."""
+        few = n_rows < FEW_ROWS
+        size = (64 if few else 128) if batch_size == "auto" else batch_size
+        size = min(size, n_rows)
+        epochs = max_iter
+        if epochs == "auto":
+            steps = 800 if few else 6000
+            epochs = int(np.clip(steps // -(-n_rows // size), 10, 400 if few else 200))
+        # int: a grid over np.arange gives NumPy's integers, which torch refuses.
+        return cls(int(epochs), int(size), learning_rate, weight_decay)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """What decides how long to train.
+
+    Parameters
+    ----------
+    mode : {"all", "hold_out", "cv"}
+        All planned epochs, the best on held-out rows, or as many as cross-validation finds.
+    validation_fraction : float
+        Share of the rows held out.
+    n_iter_no_change : int
+        Epochs without improvement on held-out rows after which to stop.
+    tol : float
+        The least improvement that counts, in nats per row.
+    """
+
+    mode: str
+    validation_fraction: float
+    n_iter_no_change: int
+    tol: float
+
+    @staticmethod
+    def choose_mode(early_stopping, n_rows, epochs, has_validation_rows, continues):
+        """Return the mode for the estimator's `early_stopping`.
+
+        Cross-validation would evaluate a model that continues on rows that it has seen: all
+        epochs are done instead.
+        """
+        if epochs == 0:
+            return "all"
+        if has_validation_rows:
+            return "hold_out"
+        if early_stopping == "auto":
+            early_stopping = "cv" if n_rows < FEW_ROWS else True
+        if early_stopping == "cv":
+            return "all" if continues else "cv"
+        return "hold_out" if early_stopping else "all"
+
+
+# Numbers of the streams; those of the folds are followed by one for each fold.
+_STREAMS = {
+    "held-out draws": 1,
+    "draws": 2,
+    "order": 3,
+    "held-out rows": 4,
+    "corruption": 5,
+    "fold draws": 10,
+    "fold order": 100,
+}
+
+
+@dataclass(frozen=True)
+class RandomStreams:
+    """Independent random numbers for each purpose, all from one seed.
+
+    Parameters
+    ----------
+    seed : int
+    epochs_before : int, default=0
+        Epochs that the model has behind it: one that continues must not meet the draws of
+        its first epochs again.
+    """
+
+    seed: int
+    epochs_before: int = 0
+
+    def seed_of(self, purpose, fold=0):
+        """Return the seed of a stream."""
+        key = (self.seed, self.epochs_before, _STREAMS[purpose] + fold)
+        return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+    def generator(self, purpose, fold=0, device="cpu"):
+        """Return a new torch generator at the beginning of a stream."""
+        return torch.Generator(device).manual_seed(self.seed_of(purpose, fold))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every way of training needs.
+
+    Parameters
+    ----------
+    objective : Objective
+    rows : Tensor or StreamedRows of shape (n, n_features)
+        In model units.
+    plan : Plan
+    streams : RandomStreams
+    progress : Progress
+    """
+
+    objective: Objective
+    rows: torch.Tensor | StreamedRows
+    plan: Plan
+    streams: RandomStreams
+    progress: Progress
+
+    def loss_terms(self, module, purpose="draws", fold=0):
+        """Return the loss as :func:`skvae.training.loop.train_epochs` takes it."""
+        device = self.rows.device
+        generator = self.streams.generator(purpose, fold, device)
+        return lambda x, epoch: self.objective.batch_terms(module, x, epoch, generator)
