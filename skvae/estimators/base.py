@@ -18,8 +18,8 @@ from sklearn.utils.validation import (
 )
 
 from skvae.components import resolve
-from skvae.data.columns import naming
-from skvae.data.inference import by_blocks
+from skvae.data.columns import errors_name_columns
+from skvae.data.rows import apply_in_blocks
 from skvae.estimators.trainable import TrainableMixin
 from skvae.estimators.versions import present_versions, warn_of_other_versions
 from skvae.training.diagnosis import not_finite, warn_of_overflow
@@ -206,20 +206,20 @@ class LatentTransformer(
             The mean of p(x|z), in the units of the data and the dtype of the codes.
         """
         check_is_fitted(self)
-        with naming(X, "Z"):
+        with errors_name_columns(X, "Z"):
             Z = check_array(X, dtype=_DTYPES, input_name="Z", estimator=self)
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
                 f"latent_dim={self._n_features_out}: pass codes as transform gives them."
             )
-        return self._units.leave(self._by_blocks(self._decode, Z))
+        return self._units.to_data(self._by_blocks(self._decode, Z))
 
     # -- validation ------------------------------------------------------------------
 
     def _validate(self, X, *, reset, training=False):
         """Validate rows: support is an error in training and clipped later."""
-        with naming(X, "X"):
+        with errors_name_columns(X, "X"):
             X = validate_data(
                 self,
                 X,
@@ -234,7 +234,7 @@ class LatentTransformer(
 
     def _validate_held_out(self, X_val):
         """Validate the caller's validation rows; messages name them."""
-        with naming(X_val, "X_val"):
+        with errors_name_columns(X_val, "X_val"):
             shape = np.shape(X_val)
         if len(shape) != 2 or shape[0] == 0:
             raise ValueError(f"X_val must be a table of at least one row, got shape {shape}.")
@@ -252,7 +252,7 @@ class LatentTransformer(
                 )
         except ValueError as error:
             raise ValueError(f"X_val has other columns than X. {error}") from error
-        with naming(X_val, "X_val"):
+        with errors_name_columns(X_val, "X_val"):
             X_val = check_array(
                 X_val, accept_sparse="csr", dtype=_DTYPES, input_name="X_val", estimator=self
             )
@@ -267,7 +267,8 @@ class LatentTransformer(
 
     def _by_blocks(self, function, rows, n_draws=1):
         """Apply a function of a tensor to blocks of rows on the model's device."""
-        apply = partial(by_blocks, function, width=self._width * n_draws, device=self.device_)
+        width = self._width * n_draws
+        apply = partial(apply_in_blocks, function, width=width, device=self.device_)
         with np.errstate(over="ignore", invalid="ignore"):
             out = apply(rows)
             lost = not_finite(out)
@@ -282,7 +283,7 @@ class LatentTransformer(
         """Map rows in a tensor into model units."""
         if self._units.is_identity:
             return x
-        return torch.from_numpy(self._units.enter(x.cpu().numpy())).to(x.device)
+        return torch.from_numpy(self._units.to_model(x.cpu().numpy())).to(x.device)
 
     def _encode(self, x):
         return self._fitted(x.dtype).encoder(self._enter(x)).mean

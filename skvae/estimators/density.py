@@ -8,7 +8,7 @@ import torch
 from scipy.stats import qmc
 from sklearn.utils.validation import check_is_fitted
 
-from skvae.data.inference import own_generator
+from skvae.components import random_generator
 from skvae.model.objectives import Bound, elbo, iwae
 
 _N_DRAWS = 128
@@ -144,7 +144,7 @@ class DensityMixin:
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or isinstance(n_samples, bool) or n_samples < 1:
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        rng = own_generator(random_state)
+        rng = random_generator(random_state)
         codes = rng.standard_normal((n_samples, self._n_features_out))
 
         def draw(z):
@@ -152,7 +152,7 @@ class DensityMixin:
             p = decoder(z)
             return p.mean if mean else torch.from_numpy(decoder.head.draw(p, rng))
 
-        return self._units.leave(self._by_blocks(draw, codes))
+        return self._units.to_data(self._by_blocks(draw, codes))
 
 
 @lru_cache(maxsize=8)

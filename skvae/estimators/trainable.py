@@ -11,10 +11,9 @@ import numpy as np
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 
-from skvae.components import resolve
-from skvae.data.inference import own_generator
+from skvae.components import random_generator, resolve
 from skvae.data.rows import open_rows
-from skvae.machine import body_dtype, resolve_device
+from skvae.machine import resolve_device, training_dtype
 from skvae.model.modules import Fitted, widest_layer
 from skvae.training.diagnosis import (
     COLLAPSED,
@@ -115,9 +114,9 @@ class TrainableMixin:
                 self.weight_decay,
             ),
             rows=open_rows(X, units, device, likelihood.support),
-            seed=int(own_generator(self.random_state).randint(2**31 - 1)),
+            seed=int(random_generator(self.random_state).randint(2**31 - 1)),
             epochs_before=self.n_iter_ if continues else 0,
-            body_dtype=body_dtype(self.precision, device),
+            body_dtype=training_dtype(self.precision, device),
             advice=partial(likely_cause, X, units, names, likelihood, self.learning_rate_init),
             **self._objective(continues or growing),
         )

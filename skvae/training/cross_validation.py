@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from skvae.data.rows import Subset
-from skvae.machine import few_threads
+from skvae.machine import limit_threads
 from skvae.model.stack import Stack
 from skvae.training.evaluation import held_out_draws, held_out_terms, squared_residuals
 from skvae.training.loop import train
@@ -283,7 +283,7 @@ def _on_each(function, folds, stack):
     n_most = max(len(fold.held_out) for fold in folds)
     rows = torch.stack([fold.held_out[_up_to(n_most, fold)] for fold in folds])
     eps = torch.stack([fold.eps for fold in folds])
-    with few_threads(rows.numel()):
+    with limit_threads(rows.numel()):
         mapped = stack.map(function, rows, eps)
     return [
         tuple(values[k, : len(fold.held_out)] for values in mapped)

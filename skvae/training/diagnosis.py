@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from skvae.data.columns import called
+from skvae.data.columns import column_name
 from skvae.data.rows import dense, extremes
 
 # Squared and divided by the smallest noise variance, more than this leaves float32.
@@ -141,7 +141,7 @@ def warn_of_overflow(rows, lost):
 
 def _range(X, column, feature_names, argument):
     low, high = X[:, column].min(), X[:, column].max()
-    name = called(column, feature_names)
+    name = column_name(column, feature_names)
     return f"{name} of {argument} ranges from {low:.6g} to {high:.6g}"
 
 

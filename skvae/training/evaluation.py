@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from skvae.data.rows import Subset, batches
-from skvae.machine import few_threads
+from skvae.machine import limit_threads
 
 # Draws per held-out row: many for few rows, whose mean would be noisy.
 _HELD_OUT_DRAWS = 1000
@@ -26,7 +26,7 @@ def held_out_terms(recipe, module, rows, eps):
     """Return the terms of the objective for each held-out row, (n, 3)."""
     module.eval()
     parts = []
-    with few_threads(rows.numel()):
+    with limit_threads(rows.numel()):
         for part in batches(rows):
             value, reconstruction, kl = recipe.objective(
                 module, rows[part], eps[:, part], recipe.n_samples, recipe.beta
@@ -55,6 +55,6 @@ def has_worsened(recipe, start, module):
 
 def squared_residuals(module, rows, eps):
     """Return the squared residuals that a noise is set from, (n, n_features)."""
-    with few_threads(rows.numel()):
+    with limit_threads(rows.numel()):
         z = module.encoder.head.reparameterize(module.encode(rows), eps)
         return module.decoder.head.moments(module.decoder(z), rows).mean(0)

@@ -11,8 +11,13 @@ from torch.nn.functional import embedding
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skvae.data.rows import indexed_from
-from skvae.machine import cuda_float32, few_threads, keep_freed_blocks, told_of_memory
-from skvae.threads import is_forked, one_thread
+from skvae.machine import (
+    cuda_float32,
+    explain_out_of_memory,
+    is_forked,
+    limit_threads,
+    one_thread,
+)
 
 # Below this number of rows a tenth of them is too noisy a judge of the training.
 FEW_ROWS = 1000
@@ -55,10 +60,11 @@ class Plan:
 
 @contextmanager
 def trainable_mode(precision):
-    """Record gradients, whatever mode the caller is in; in a forked process, survive."""
+    """Record gradients, whatever mode the caller is in; after a fork, use one thread."""
     threads = one_thread() if is_forked() else nullcontext()
     products = cuda_float32(precision == "tf32") if torch.cuda.is_available() else nullcontext()
-    with torch.inference_mode(False), torch.enable_grad(), threads, products, told_of_memory():
+    memory = explain_out_of_memory()
+    with torch.inference_mode(False), torch.enable_grad(), threads, products, memory:
         yield
 
 
@@ -130,8 +136,6 @@ def train(
         The epoch's mean terms, NaN where a loss, a gradient or a parameter has left the
         finite numbers. Ending the iteration ends the training.
     """
-    if rows.device.type == "cpu":
-        keep_freed_blocks()
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
     n_rows, size = indices.shape[-1], plan.batch_size
@@ -155,7 +159,7 @@ def train(
         order = indices[..., torch.randperm(n_rows, generator=generator)]
         batches = order.to(indexed_from(rows)).split(size, dim=-1)
         totals = None
-        with few_threads(size * max(width, rows.shape[1]), n_products):
+        with limit_threads(size * max(width, rows.shape[1]), n_products):
             for done, batch in enumerate(batches, start=1):
                 terms = loss_terms(_take(rows, batch), epoch)
                 for parameter in parameters:
