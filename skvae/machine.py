@@ -1,18 +1,18 @@
-"""What a machine has and how it is used best: devices, dtypes, threads, memory."""
+"""Devices, dtypes, threads and memory."""
 
+import os
+import re
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import cache
 
 import torch
-
-from skvae.threads import is_forked, one_thread
+from threadpoolctl import ThreadpoolController
 
 # From here on a second thread makes a step faster.
 _SHARED_ELEMENTS = 2**15
 _SHARED_PRODUCTS = 2**24
-
-# Bytes: glibc's DEFAULT_MMAP_THRESHOLD_MAX less its header and an alignment.
-_LARGEST_LEARNT = 2**25 - 2**14
+_PROCESS = os.getpid()
 
 
 def resolve_device(device):
@@ -20,101 +20,87 @@ def resolve_device(device):
     name = str(device)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    numbered = number.isascii() and number.isdigit()
-    if kind not in ("cpu", "cuda") or (":" in name and not numbered):
+    match = re.fullmatch(r"(cpu|cuda)(?::([0-9]+))?", name)
+    if match is None:
+        raise ValueError(f"Unknown device {name!r}. Use 'auto', 'cpu', 'cuda' or 'cuda:<n>'.")
+    count = torch.cuda.device_count()
+    if match[1] == "cuda" and int(match[2] or 0) >= count:
         raise ValueError(
-            f"Unknown device {name!r}. Use 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
-        )
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={name!r} was asked for, but torch finds "
-            f"{torch.cuda.device_count()} CUDA devices. Use device='auto' or 'cpu', or "
-            "install a CUDA build of torch."
+            f"device={name!r} was asked for, but torch finds {count} CUDA devices. Use "
+            "device='auto' or 'cpu', or install a CUDA build of torch."
         )
     return torch.device(name)
 
 
-def body_dtype(precision, device):
+def training_dtype(precision, device):
     """Return the dtype of the networks' products for a `precision`; None is float32.
 
-    Raises
-    ------
-    ValueError
-        If the device has no instructions for it: it would be slower, and less exact.
+    A precision that the device has no instructions for is refused: it would only be slower.
     """
-    on_cuda = device.type == "cuda"
-    if precision == "tf32" and not (on_cuda and torch.cuda.is_tf32_supported()):
-        raise ValueError(
-            f"precision='tf32' was asked for, but the device {device} has no TF32 (CUDA has it "
-            "from compute capability 8.0). Use precision='float32', or 'bfloat16' where the "
-            "device has it."
-        )
-    if precision in ("float32", "tf32"):
+    if precision == "float32":
         return None
-    if not (torch.cuda.is_bf16_supported(False) if on_cuda else _cpu_has_bfloat16()):
+    on_cuda = device.type == "cuda"
+    if precision == "tf32":
+        available = on_cuda and torch.cuda.is_tf32_supported()
+        needed = "TF32 (CUDA from compute capability 8.0)"
+    else:
+        available = torch.cuda.is_bf16_supported(False) if on_cuda else _cpu_has_bfloat16()
+        needed = "bfloat16 instructions (AVX-512 BF16, AMX or CUDA from compute capability 8.0)"
+    if not available:
         raise ValueError(
-            f"precision='bfloat16' was asked for, but the device {device} has no bfloat16 "
-            "instructions (AVX-512 BF16, AMX, or CUDA from compute capability 8.0). Use "
-            "precision='float32'."
+            f"precision={precision!r} was asked for, but the device {device} has no {needed}. "
+            "Use precision='float32'."
         )
-    return torch.bfloat16
+    return None if precision == "tf32" else torch.bfloat16
 
 
 def _cpu_has_bfloat16():
-    """Whether the processor multiplies bfloat16 itself; torch does not say publicly."""
-    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in asked)
+    """Whether the processor multiplies bfloat16 itself; torch has no public function."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
-# torch's settings of what CUDA makes of float32: by default TF32 but in plain products.
+# torch's settings for float32 on CUDA; by default convolutions compute in TF32.
 _CUDA_FLOAT32 = (
     torch.backends.cudnn.conv,  # type: ignore[attr-defined]
     torch.backends.cudnn.rnn,  # type: ignore[attr-defined]
     torch.backends.cuda.matmul,
 )
 _lock = threading.Lock()
-_asked: list[str] = []
+_requests: list[str] = []
 _before: list[str] = []
 
 
 @contextmanager
 def cuda_float32(tf32=False):
-    """Have CUDA compute float32 exactly, or in TF32 where that was asked for.
+    """Let CUDA compute float32 exactly, or in TF32.
 
-    The settings are the whole process's: while threads ask for both, it is exact. They are
-    put back when the last thread is done.
+    The settings belong to the whole process: they are exact while any thread asks for that,
+    and are restored when the last thread leaves.
     """
-    wish = "tf32" if tf32 else "ieee"
+    request = "tf32" if tf32 else "ieee"
     with _lock:
-        if not _asked:
+        if not _requests:
             _before[:] = [part.fp32_precision for part in _CUDA_FLOAT32]
-        _asked.append(wish)
+        _requests.append(request)
         _set_cuda_float32()
     try:
         yield
     finally:
         with _lock:
-            _asked.remove(wish)
+            _requests.remove(request)
             _set_cuda_float32()
 
 
 def _set_cuda_float32():
-    wish = "ieee" if "ieee" in _asked else "tf32"
-    values = [wish] * len(_CUDA_FLOAT32) if _asked else _before
-    for part, value in zip(_CUDA_FLOAT32, values, strict=True):
-        part.fp32_precision = value
+    strictest = "ieee" if "ieee" in _requests else "tf32"
+    for part, before in zip(_CUDA_FLOAT32, _before, strict=True):
+        part.fp32_precision = strictest if _requests else before
 
 
 @contextmanager
-def told_of_memory():
-    """Say what to lower when the device's memory is used up.
-
-    Raises
-    ------
-    MemoryError
-        In place of torch's error.
-    """
+def explain_out_of_memory():
+    """Raise MemoryError, which says what to lower, when the device's memory is used up."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -124,11 +110,38 @@ def told_of_memory():
         ) from error
 
 
-@contextmanager
-def few_threads(n_elements, n_products=0):
-    """Work on one thread while the work is too small to share.
+def is_forked():
+    """Whether this process is a fork of the one that imported the package.
 
-    torch wakes all its threads for products of a few rows: that gains nothing on an
+    There GNU OpenMP waits forever for the threads that the parent has used.
+    """
+    return os.getpid() != _PROCESS
+
+
+@contextmanager
+def one_thread():
+    """Compute on one thread, without changing the number that other threads use."""
+    before = torch.get_num_threads()
+    with ExitStack() as stack:
+        if is_forked():
+            # Unlike OpenMP's, this setting also holds for MKL once the parent has used it.
+            stack.callback(torch.set_num_threads, before)
+            torch.set_num_threads(1)
+        elif before > 1:
+            stack.enter_context(_openmp().limit(limits=1))
+        yield
+
+
+@cache
+def _openmp():
+    """Return the controller of torch's OpenMP; finding it takes as long as several steps."""
+    return ThreadpoolController().select(user_api="openmp")
+
+
+def limit_threads(n_elements, n_products=0):
+    """Return a context that uses one thread for work that is too small to share.
+
+    torch wakes all its threads even for products of a few rows. That gains nothing on an
     idle machine, and on a busy one each waits for the others at every operation.
 
     Parameters
@@ -139,15 +152,4 @@ def few_threads(n_elements, n_products=0):
         Parameters times rows of a batch.
     """
     large = n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS
-    with nullcontext() if large and not is_forked() else one_thread():
-        yield
-
-
-def keep_freed_blocks():
-    """Let freed feature maps be used again instead of faulted in anew at each step.
-
-    glibc maps a block of its own for what is larger than any that it has seen freed: a
-    free block of the largest size that it learns from settles this. Nothing is written to
-    it, so it takes no memory.
-    """
-    torch.empty(_LARGEST_LEARNT, dtype=torch.uint8)
+    return nullcontext() if large and not is_forked() else one_thread()

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from skvae import AutoencoderTransformer, VAETransformer
+from skvae.data import rows as rows_module
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,17 @@ def model(quick, digits):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return quick(max_iter=40, learning_rate_init=3e-3).fit(digits[:1000])
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", 100)
+
+
+@pytest.fixture
+def copy_nothing(monkeypatch):
+    """Return a function after which even small rows are read batch by batch."""
+    return lambda: monkeypatch.setattr(rows_module, "_SMALL", 0)
 
 
 @pytest.fixture(scope="session", autouse=True)

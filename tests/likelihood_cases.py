@@ -50,7 +50,7 @@ class Case:
 
     def head(self, X):
         units = self.likelihood.units(X)
-        rows = torch.as_tensor(units.enter(X, np.float32))
+        rows = torch.as_tensor(units.to_model(X, np.float32))
         return self.likelihood.head(rows, units), units
 
     def example(self, n_features=N_FEATURES, n=500):

@@ -39,7 +39,7 @@ def rows(n=50, dtype=torch.float32):
 def test_gaussian_noise_has_its_standard_deviation_in_the_units_of_the_data(noise):
     x = torch.zeros(N_ROWS, 3, dtype=torch.float64)
     corrupted = build("gaussian", noise).double()(x)
-    added = UNITS.leave(corrupted.numpy()) - UNITS.leave(x.numpy())
+    added = UNITS.to_data(corrupted.numpy()) - UNITS.to_data(x.numpy())
     assert (np.abs(added.mean(axis=0)) < Z * noise / math.sqrt(N_ROWS)).all()
     assert (np.abs(added.std(axis=0) - noise) < Z * noise / math.sqrt(2 * N_ROWS)).all()
     # Each value has a number of its own.
@@ -66,12 +66,12 @@ def test_masking_sets_its_share_to_zero_and_leaves_the_rest(noise):
 def test_a_masked_value_is_the_mean_of_its_feature():
     X = np.random.RandomState(0).randn(30, 3) + UNITS.loc
     units = Units.standardizing(X)
-    u = torch.as_tensor(units.enter(X))
+    u = torch.as_tensor(units.to_model(X))
     corrupted = build("masking", 0.5, units)(u)
     masked = (corrupted == 0).numpy()
     means = np.broadcast_to(X.mean(axis=0), X.shape)
     assert masked.any(axis=0).all()
-    np.testing.assert_allclose(units.leave(corrupted.numpy())[masked], means[masked])
+    np.testing.assert_allclose(units.to_data(corrupted.numpy())[masked], means[masked])
 
 
 @each_corruption

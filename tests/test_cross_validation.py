@@ -50,7 +50,7 @@ def data(n, noise=1.0):
 def make_recipe(X, epochs=3, likelihood=None, learning_rate=3e-3, seed=0, objective=elbo):
     likelihood = Gaussian() if likelihood is None else likelihood
     units = likelihood.units(X)
-    rows = torch.as_tensor(units.enter(X, np.float32))
+    rows = torch.as_tensor(units.to_model(X, np.float32))
 
     def start(rows, seed):
         # An objective that looks at the modules needs them one by one: dropout, of next to

@@ -44,7 +44,7 @@ def make_recipe(n=60, epochs=6, learning_rate=3e-3, seed=0, likelihood=None, **c
     unbounded = likelihood.support[0] == -np.inf
     X = data(n) if unbounded else (data(n) > 0).astype(float)
     units = likelihood.units(X)
-    rows = torch.as_tensor(units.enter(X, np.float32))
+    rows = torch.as_tensor(units.to_model(X, np.float32))
 
     def start(rows, seed):
         parts = (MLP((8,)), likelihood, Diagonal())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from recipe_cases import make_recipe, started
 
-from skvae import rows as rows_module
+from skvae.data import rows as rows_module
 from skvae.model.objectives import OBJECTIVES
 from skvae.training.evaluation import held_out_draws, held_out_terms, mean_terms
 

@@ -48,14 +48,14 @@ def test_a_distribution_covers_a_whole_row(case):
     X, head, units = case.example()
     p = head(raw_outputs(head).float())
     assert p.event_shape == p.mean.shape[1:] == (X.shape[1],)
-    assert p.log_prob(torch.as_tensor(units.enter(X[:5], np.float32))).shape == (5,)
+    assert p.log_prob(torch.as_tensor(units.to_model(X[:5], np.float32))).shape == (5,)
 
 
 @each_case
 def test_raw_outputs_may_have_leading_axes(case):
     X, head, units = case.example()
     raw = raw_outputs(head).float()
-    x = torch.as_tensor(units.enter(X[:5], np.float32))
+    x = torch.as_tensor(units.to_model(X[:5], np.float32))
     several = head(torch.stack([raw, raw - 1])).log_prob(x)
     each = torch.stack([head(raw).log_prob(x), head(raw - 1).log_prob(x)])
     torch.testing.assert_close(several, each)
@@ -64,7 +64,7 @@ def test_raw_outputs_may_have_leading_axes(case):
 @each_case
 def test_float32_and_float64_give_the_same_density(case):
     X, head, units = case.example()
-    x, raw = torch.as_tensor(units.enter(X[:5])), raw_outputs(head)
+    x, raw = torch.as_tensor(units.to_model(X[:5])), raw_outputs(head)
     single = head(raw.float()).log_prob(x.float()).double()
     double = head.double()(raw).log_prob(x)
     # A few roundings of inputs and of squares (relative to the scale of the noise).
@@ -76,7 +76,7 @@ def test_float32_and_float64_give_the_same_density(case):
 def test_extreme_raw_outputs_give_finite_densities_and_gradients(case, raw):
     X, head, units = case.example()
     raw = torch.full((5, head.n_raw), raw, requires_grad=True)
-    log_prob = head(raw).log_prob(torch.as_tensor(units.enter(X[:5], np.float32)))
+    log_prob = head(raw).log_prob(torch.as_tensor(units.to_model(X[:5], np.float32)))
     log_prob.sum().backward()
     assert log_prob.isfinite().all()
     assert raw.grad.isfinite().all()
@@ -86,7 +86,7 @@ def test_extreme_raw_outputs_give_finite_densities_and_gradients(case, raw):
 def test_gradients_reach_every_raw_output_and_parameter(case):
     X, head, units = case.example()
     raw = raw_outputs(head).float().requires_grad_()
-    head(raw).log_prob(torch.as_tensor(units.enter(X[:5], np.float32))).sum().backward()
+    head(raw).log_prob(torch.as_tensor(units.to_model(X[:5], np.float32))).sum().backward()
     assert (raw.grad != 0).all()
     for name, parameter in head.named_parameters():
         assert parameter.grad.any(), name
@@ -126,7 +126,7 @@ def test_draws_lie_in_the_support_and_keep_shape_and_dtype(case):
         x = head.draw(p, np.random.RandomState(0))
         assert x.shape == tuple(p.mean.shape)
         assert x.dtype == p.mean.numpy().dtype
-        X = units.leave(x)
+        X = units.to_data(x)
         assert (low <= X).all()
         assert (high >= X).all()
 
@@ -150,7 +150,7 @@ def test_draws_repeat_with_the_generator_and_leave_the_global_ones(case):
 def test_start_bias_gives_the_mean_of_the_data(case):
     X, head, units = case.example()
     assert head.start_bias.shape == (head.n_raw,)
-    mean = units.leave(head(head.start_bias[None].float()).mean.detach().numpy())[0]
+    mean = units.to_data(head(head.start_bias[None].float()).mean.detach().numpy())[0]
     # Half a pseudo-count keeps a logit finite; it moves a mean by 1/n, or by its n-th part.
     atol = max(1.0, X.mean(axis=0).max() if np.isfinite(case.likelihood.support[0]) else 0)
     np.testing.assert_allclose(mean, X.mean(axis=0), atol=atol / len(X), rtol=1e-5)

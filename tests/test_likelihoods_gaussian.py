@@ -28,7 +28,7 @@ def table(n=300, constant=False):
 def build(noise, X):
     likelihood = Gaussian(noise)
     units = likelihood.units(X)
-    rows = torch.as_tensor(units.enter(X))
+    rows = torch.as_tensor(units.to_model(X))
     return likelihood.head(rows, units).double(), units, rows
 
 
@@ -59,7 +59,7 @@ def test_the_density_in_the_units_of_the_data_is_scipys(noise):
     p = head(raw)
     ours = p.log_prob(rows[:5]).detach().numpy() + units.log_jacobian
     scale = np.sqrt(head.noise_variance()) * units.scale
-    expected = norm.logpdf(X[:5], units.leave(raw.numpy()), scale).sum(axis=1)
+    expected = norm.logpdf(X[:5], units.to_data(raw.numpy()), scale).sum(axis=1)
     np.testing.assert_allclose(ours, expected, rtol=1e-10)
 
 
@@ -255,7 +255,7 @@ def test_a_column_that_is_constant_in_one_fold_only_is_given_a_variance():
     X[:, 2] = 0
     X[0, 2] = 1
     units = Gaussian().units(X)
-    rows = torch.as_tensor(units.enter(X))[1:]
+    rows = torch.as_tensor(units.to_model(X))[1:]
     rows[:, 2] = 0
     solution = Gaussian().linear_start(rows, 1, units)
     assert solution.noise_variance[2] == pytest.approx(1 / (len(rows) + 1), rel=1e-3)

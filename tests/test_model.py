@@ -62,7 +62,7 @@ def build(names, seed=0):
     network, likelihood, posterior = parts(names)
     X = rows_for(names[1])
     units = likelihood.units(X)
-    rows = torch.as_tensor(units.enter(X, np.float32))
+    rows = torch.as_tensor(units.to_model(X, np.float32))
     fields = (network, likelihood, posterior, rows, units, LATENT_DIM, IMAGE_SHAPE)
     vae = build_vae(*fields, generator(seed))
     return vae, rows, units
@@ -73,7 +73,7 @@ def linear_vae(network, seed=0):
     X = np.random.RandomState(0).standard_normal((60, 5)) @ np.diag([1, 2, 3, 4, 5])
     likelihood = Gaussian()
     units = likelihood.units(X)
-    rows = torch.as_tensor(units.enter(X, np.float32))
+    rows = torch.as_tensor(units.to_model(X, np.float32))
     fields = (network, likelihood, Diagonal(), rows, units, LATENT_DIM, None)
     vae = build_vae(*fields, generator(seed))
     solution = likelihood.linear_start(rows, LATENT_DIM, units)
@@ -123,7 +123,7 @@ def test_the_random_start_is_centred_at_the_mean_of_the_data(names):
         expected = wanted.float().repeat_interleave(n_features)[None]
         torch.testing.assert_close(raw, expected, atol=1e-5, rtol=1e-5)
         return
-    np.testing.assert_allclose(units.leave(mean)[0], X.mean(axis=0), atol=1 / len(X))
+    np.testing.assert_allclose(units.to_data(mean)[0], X.mean(axis=0), atol=1 / len(X))
 
 
 @each_model
@@ -139,7 +139,7 @@ def test_building_touches_no_global_generator_and_no_row(names):
     _, rows, units = build(names)
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
-    np.testing.assert_array_equal(rows, units.enter(rows_for(names[1]), np.float32))
+    np.testing.assert_array_equal(rows, units.to_model(rows_for(names[1]), np.float32))
 
 
 @each_model

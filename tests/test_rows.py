@@ -1,163 +1,27 @@
-"""Rows from arrays, files and sparse matrices: the same bits, and no copy of the whole."""
+"""Rows from arrays, files and sparse matrices, read and mapped block by block."""
 
 import numpy as np
 import pytest
 import torch
-from helpers import NOISES, assert_same, outputs
-from likelihood_cases import each_case
+from row_cases import FORMS, each_form, read_only, table
 from scipy import sparse
-from sklearn.datasets import load_iris
 
-from skvae import inference
-from skvae import rows as rows_module
+from skvae.data import rows as rows_module
 from skvae.data.rows import (
     StreamedRows,
     Subset,
+    apply_in_blocks,
+    batches,
     blocks,
     extremes,
     feature_moments,
     indexed_from,
     open_rows,
-    spans,
+    row_slices,
 )
 from skvae.data.units import Units
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 CPU = torch.device("cpu")
-
-
-def read_only(X, folder):
-    X = X.copy()
-    X.flags.writeable = False
-    return X
-
-
-def in_a_file(X, folder):
-    np.save(folder / "X.npy", X)
-    return np.load(folder / "X.npy", mmap_mode="r")
-
-
-FORMS = {
-    "array": lambda X, folder: X,
-    "read-only": read_only,
-    "columns of a wider array": lambda X, folder: np.hstack([X, X])[:, : X.shape[1]],
-    "file": in_a_file,
-    "float64 file": lambda X, folder: in_a_file(X.astype(np.float64), folder),
-    "csr_array": lambda X, folder: sparse.csr_array(X),
-    "csr_matrix": lambda X, folder: sparse.csr_matrix(X),
-}
-each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-
-
-def table(n=60, n_features=5):
-    """Rows with many zeros, at offsets and scales of all sizes."""
-    rng = np.random.RandomState(0)
-    X = rng.standard_normal((n, n_features)) * np.logspace(-2, 2, n_features) + 3
-    return np.where(rng.uniform(size=X.shape) < 0.4, 0, X).astype(np.float32)
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", 100)
-
-
-@pytest.fixture
-def copy_nothing(monkeypatch):
-    """Return a function after which even small rows are read batch by batch."""
-    return lambda: monkeypatch.setattr(rows_module, "_SMALL", 0)
-
-
-# -- one model, whatever holds the rows ------------------------------------------------
-
-
-@pytest.mark.parametrize("form", [FORMS["array"], FORMS["csr_array"]], ids=["array", "sparse"])
-@each_case
-def test_every_likelihood_trains_to_the_same_bits(
-    case, form, quick, small_blocks, copy_nothing
-):
-    X = case.rows(case.likelihood, 60, 5).astype(np.float32)
-    model = quick(likelihood=case.likelihood, early_stopping=True)
-    expected = outputs(model.fit(X), X[:9])
-    copy_nothing()
-    assert_same(outputs(model.fit(form(X, None)), X[:9]), expected)
-
-
-@each_form
-@pytest.mark.parametrize("mode", [True, False])
-def test_every_form_trains_to_the_same_bits(
-    mode, form, quick, tmp_path, small_blocks, copy_nothing
-):
-    X, model = table(), quick(early_stopping=mode)
-    expected = outputs(model.fit(X), X[:9])
-    copy_nothing()
-    assert_same(outputs(model.fit(form(X, tmp_path)), X[:9]), expected)
-
-
-@pytest.mark.parametrize("form", [FORMS["array"], FORMS["csr_array"]], ids=["array", "sparse"])
-def test_cross_validation_trains_to_the_same_bits(form, quick, small_blocks, copy_nothing):
-    X, model = table(), quick(early_stopping="cv")
-    expected = outputs(model.fit(X), X[:9])
-    copy_nothing()
-    assert_same(outputs(model.fit(form(X, None)), X[:9]), expected)
-
-
-@pytest.mark.parametrize("noise", NOISES)
-def test_autoencoders_streams_and_validation_rows_have_the_same_bits(
-    noise, autoencoder, small_blocks, copy_nothing
-):
-    def train(form):
-        model = autoencoder(**NOISES[noise]).partial_fit(form(table()))
-        first = outputs(model.partial_fit(form(table(30))), table()[:9])
-        model.fit(form(table()), X_val=form(table(20)))
-        return first, outputs(model, table()[:9])
-
-    expected = train(np.array)
-    copy_nothing()
-    for form in (np.array, sparse.csr_array):
-        for actual, wanted in zip(train(form), expected, strict=True):
-            assert_same(actual, wanted)
-
-
-@pytest.mark.parametrize(
-    ("kind", "dtype"), [("csr", np.float32), ("csc", np.float64), ("coo", np.int64)]
-)
-def test_sparse_rows_give_the_outputs_of_dense_ones(kind, dtype, quick):
-    X = table().astype(dtype)
-    model = quick().fit(X)
-    again = quick().fit(sparse.coo_array(X).asformat(kind))
-    rows = sparse.csr_array(X[:9]).asformat(kind)
-    for name in ("transform", "score_samples", "elbo", "latent_posterior"):
-        expected = getattr(model, name)(X[:9])
-        for fitted in (model, again):
-            actual = getattr(fitted, name)(rows)
-            np.testing.assert_array_equal(np.hstack(actual), np.hstack(expected))
-
-
-def test_a_sparse_matrix_and_a_file_are_left_as_they_were(quick, tmp_path, copy_nothing):
-    copy_nothing()
-    X = sparse.csr_array(table())
-    before = X.copy()
-    quick().fit(X).score(X)
-    for part in ("data", "indices", "indptr"):
-        np.testing.assert_array_equal(getattr(X, part), getattr(before, part))
-
-
-def test_no_more_than_a_block_of_a_sparse_matrix_is_ever_dense(
-    quick, small_blocks, copy_nothing, monkeypatch
-):
-    copy_nothing()
-    monkeypatch.setattr(inference, "BLOCK_ELEMENTS", 128 * 20)
-    # Counts: a matrix of features by features is summed over more rows than a block has.
-    X = sparse.csr_array(np.rint(np.abs(table())))
-    sizes, toarray = [], sparse.csr_array.toarray
-    monkeypatch.setattr(
-        sparse.csr_array, "toarray", lambda part: sizes.append(part.shape) or toarray(part)
-    )
-    model = quick(likelihood="poisson", early_stopping=True, batch_size=7).fit(X)
-    model.partial_fit(X).transform(X)
-    model.score_samples(X), model.elbo(X)
-    assert len(sizes) > 100
-    assert max(np.prod(size) for size in sizes) <= 100
 
 
 # -- what is copied --------------------------------------------------------------------
@@ -171,7 +35,7 @@ def test_a_form_is_read_as_it_is_needed_and_gives_its_rows(form, units, tmp_path
     rows = open_rows(form(X, tmp_path), units, CPU)
     shares = form is FORMS["array"] and units.is_identity
     assert isinstance(rows, torch.Tensor if shares else StreamedRows)
-    expected = torch.from_numpy(units.enter(X, np.float32))
+    expected = torch.from_numpy(units.to_model(X, np.float32))
     assert (len(rows), rows.shape[1], rows.numel()) == (60, 5, 300)
     for index in (
         slice(3, 9),
@@ -196,7 +60,7 @@ def test_what_must_be_converted_is_copied_once(form, copy_nothing):
     units = Units.standardizing(table())
     rows = open_rows(form(table()), units, CPU)
     assert isinstance(rows, torch.Tensor)
-    np.testing.assert_array_equal(rows, units.enter(table(), np.float32))
+    np.testing.assert_array_equal(rows, units.to_model(table(), np.float32))
 
 
 def test_small_rows_are_copied_to_save_time():
@@ -250,7 +114,74 @@ def test_on_a_device_rows_are_kept_where_they_fit(fits, monkeypatch):
     assert isinstance(rows, torch.Tensor if fits else StreamedRows)
     batch = rows[torch.tensor([7, 3]).to(indexed_from(rows))]
     assert batch.device.type == "cuda"
-    np.testing.assert_array_equal(batch.cpu(), units.enter(table(), np.float32)[[7, 3]])
+    np.testing.assert_array_equal(batch.cpu(), units.to_model(table(), np.float32)[[7, 3]])
+
+
+# -- a function applied to blocks ------------------------------------------------------
+
+
+def double(x):
+    return 2 * x
+
+
+@pytest.mark.parametrize("n", [1, 19, 20, 21])
+@pytest.mark.parametrize("width", [0, 1, 5, 10**9])
+def test_results_join_to_the_whole(n, width, small_blocks):
+    X = table(n)
+    np.testing.assert_array_equal(apply_in_blocks(double, X, width=width, device=CPU), 2 * X)
+
+
+def test_no_block_is_wider_than_its_share(small_blocks):
+    seen = []
+    apply_in_blocks(lambda x: seen.append(len(x)) or x, table(7), width=33, device="cpu")
+    assert seen == [3, 3, 1]
+
+
+LAYOUTS = {
+    "sparse": sparse.csr_array,
+    "read-only": lambda X: read_only(X, None),
+    "fortran": np.asfortranarray,
+    "every second row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "reversed": lambda X: X[::-1].copy()[::-1],
+    "columns of a wider array": lambda X: np.c_[X, X][:, : X.shape[1]],
+    "broadcast": lambda X: np.broadcast_to(X[:1], X.shape),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("units", [None, Units.identity(5), Units.standardizing(table())])
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_any_layout_is_mapped_into_units_and_keeps_its_dtype(
+    layout, units, dtype, small_blocks
+):
+    X = layout(table().astype(dtype))
+    rows = X.toarray() if sparse.issparse(X) else X.copy()
+    expected = rows if units is None else units.to_model(rows)
+    actual = apply_in_blocks(double, X, width=5, device="cpu", units=units)
+    assert actual.dtype == dtype
+    np.testing.assert_array_equal(actual, 2 * expected)
+    np.testing.assert_array_equal(X.toarray() if sparse.issparse(X) else X, rows)
+
+
+def test_units_are_subtracted_before_rows_are_rounded():
+    X = np.float32(1e6) + np.arange(8, dtype=np.float32)[:, None]
+    units = Units(np.array([1e6 + 1 / 3]), np.ones(1), np.zeros(1, bool))
+    out = apply_in_blocks(double, X, width=1, device="cpu", units=units)
+    np.testing.assert_array_equal(out, np.float32(2 * (X.astype(float) - units.loc)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_device_gets_rows_in_model_units():
+    units = Units.standardizing(table())
+    out = apply_in_blocks(double, table(), width=5, device="cuda", units=units)
+    np.testing.assert_array_equal(out, 2 * units.to_model(table()))
+
+
+def test_no_gradients_are_recorded():
+    weight = torch.ones(5, requires_grad=True)
+    out = apply_in_blocks(lambda x: x * weight, table(), width=5, device="cpu")
+    assert isinstance(out, np.ndarray)
 
 
 # -- blocks ----------------------------------------------------------------------------
@@ -266,7 +197,15 @@ def test_blocks_join_to_the_whole(form, most, small_blocks):
 
 @pytest.mark.parametrize("shape", [(3, 0), (3, 10**9)])
 def test_a_block_holds_at_least_one_row(shape):
-    assert sum(span.stop - span.start for span in spans(shape)) == 3
+    assert sum(part.stop - part.start for part in row_slices(shape)) == 3
+
+
+def test_a_batch_holds_a_number_of_elements_but_never_few_rows(monkeypatch):
+    monkeypatch.setattr(rows_module, "BATCH_ROWS", 7)
+    monkeypatch.setattr(rows_module, "BATCH_ELEMENTS", 100)
+    for n_features, size in ((5, 20), (50, 7)):
+        starts = [part.start for part in batches(np.empty((60, n_features)))]
+        assert starts == list(range(0, 60, size))
 
 
 @pytest.mark.parametrize("form", [np.array, sparse.csr_array])
@@ -293,12 +232,3 @@ def test_units_of_sparse_rows_are_those_of_dense_ones(small_blocks):
         for name, value in vars(dense).items():
             np.testing.assert_array_equal(getattr(thin, name), value)
         assert thin.constant.tolist() == [False, False, True, True, False]
-
-
-@pytest.mark.parametrize("offset", [0, 1e38, 3e38])
-def test_float32_rows_near_the_largest_number_train(offset, quick):
-    X = load_iris().data.astype(np.float32)
-    X = (X - X.mean(axis=0)) / 10 * np.float32(1e38) + np.float32(offset)
-    model = quick(early_stopping=True).fit(X.astype(np.float32))
-    assert np.isfinite(model.loss_curve_).all()
-    assert np.isfinite(model.score(X.astype(np.float32)))

@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from torch import nn
 
 from skvae import AutoencoderTransformer, VAETransformer
-from skvae.machine import few_threads
+from skvae.machine import limit_threads
 from skvae.networks import ConvNet, ModuleNetwork
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -43,7 +43,7 @@ def in_new_thread(function):
 
 
 def test_a_thread_that_begins_during_small_work_has_all_its_threads():
-    with few_threads(10):
+    with limit_threads(10):
         assert torch.get_num_threads() == 1
         assert in_new_thread(torch.get_num_threads) == 2
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from skvae import inference
+from skvae.data import rows as rows_module
 from skvae.networks import MLP
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -76,7 +76,7 @@ def test_no_layer_of_a_block_is_larger_than_the_limit(n_features, monkeypatch, q
     # the rows.
     model = quick(network=MLP((32,))).fit(rows[:, 20 : 20 + n_features])
     limit, largest = 2**15, []
-    monkeypatch.setattr(inference, "BLOCK_ELEMENTS", limit)
+    monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", limit)
     handle = register_module_forward_hook(
         lambda module, inputs, output: (
             largest.append(output.numel()) if isinstance(output, torch.Tensor) else None
@@ -93,7 +93,7 @@ def test_no_layer_of_a_block_is_larger_than_the_limit(n_features, monkeypatch, q
 @each_output
 def test_small_blocks_give_the_same_values(output, limit, monkeypatch, model, rows):
     expected = output(model, rows[:10])
-    monkeypatch.setattr(inference, "BLOCK_ELEMENTS", limit)
+    monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", limit)
     np.testing.assert_allclose(output(model, rows[:10]), expected, rtol=1e-9, atol=1e-9)
 
 

@@ -1,17 +1,18 @@
-"""Errors about the caller's data say which argument, and which column, they are about."""
+"""Name the argument, and the column, that an error about data comes from."""
 
 import re
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
 
 @contextmanager
-def naming(data, name):
-    """Validate `data` in the body; errors then name the argument and the column.
+def errors_name_columns(data, name):
+    """Name the argument and the column in errors that the body raises about `data`.
 
-    scikit-learn says "could not convert string to float: 'a'" and not where: with a
-    hundred columns, that is what one needs to know.
+    scikit-learn says "could not convert string to float: 'a'", but not in which of a
+    hundred columns.
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ def naming(data, name):
     ------
     ValueError, TypeError
         What the body raises, and ValueError if values of `data` are masked: NumPy would
-        read what lies under the mask.
+        use the values under the mask.
     """
     if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
         raise ValueError(
@@ -32,44 +33,42 @@ def naming(data, name):
             "masked. Fill them, for example with SimpleImputer on X.filled(np.nan)."
         )
     try:
-        # An infinity is told in the error, and not by NumPy's warnings before it.
+        # NumPy would warn of an infinity before the error about it.
         with np.errstate(over="ignore", invalid="ignore"):
             yield
     # torch raises RuntimeError where a tensor cannot be read as an array.
     except (ValueError, TypeError, RuntimeError) as error:
         if not isinstance(error, RuntimeError) and re.search(rf"\b{name}\b", str(error)):
             raise
-        column = _odd_column(data)
+        column = _first_bad_column(data)
         where = name if column is None else f"{column} of {name}"
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"In {where}: {error}") from error
 
 
-def called(column, feature_names):
-    """Return a column's name, or its number where it has none."""
+def column_name(column, feature_names):
+    """Return the name of a column, or its number where columns have no names."""
     return f"feature {column}" if feature_names is None else repr(feature_names[column])
 
 
-def _odd_column(data):
-    """Return the first column that does not hold real numbers, or None."""
-    for label, column in _columns(data):
-        try:
-            values = np.asarray(column)
-            # Dates, durations and complex numbers: NumPy would make floats of them.
-            if values.dtype.kind in "mMc":
-                return label
-            values.astype(np.float64)
-        except (ValueError, TypeError):
-            return label
+def _first_bad_column(data):
+    """Return the first column that does not hold real numbers, or None if unknown."""
+    # Whatever goes wrong with another library's table, only the caller's error counts.
+    with suppress(Exception), warnings.catch_warnings(action="ignore"):
+        is_frame = hasattr(data, "columns")
+        is_array = isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind in "OUS"
+        cells = getattr(data, "iloc", data)
+        for place in range(data.shape[1] if is_frame or is_array else 0):
+            if not _is_real(cells[:, place]):
+                return f"column {data.columns[place]!r}" if is_frame else f"feature {place}"
     return None
 
 
-def _columns(data):
-    """Yield label and values of each column of a table, where it has such."""
-    if hasattr(data, "columns"):
-        for place, name in enumerate(data.columns):
-            at = data.iloc if hasattr(data, "iloc") else data
-            yield f"column {name!r}", at[:, place]
-    elif isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind in "OUS":
-        for place, column in enumerate(data.T):
-            yield f"feature {place}", column
+def _is_real(column):
+    try:
+        values = np.asarray(column)
+        values.astype(np.float64)
+    except (ValueError, TypeError):
+        return False
+    # Dates, durations and complex numbers: NumPy would convert them to floats.
+    return values.dtype.kind not in "mMc"

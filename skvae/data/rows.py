@@ -1,50 +1,92 @@
-"""Rows that are read block by block, whatever holds them: arrays, files, sparse matrices."""
+"""Rows that are read block by block: from arrays, files and sparse matrices."""
 
 import mmap
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from scipy import sparse
 
-# Elements of a block; what is computed of it in float64 takes 32 MB.
+from skvae.machine import cuda_float32, explain_out_of_memory, limit_threads
+
+# Elements of a block, also of the widest layer that is computed of it; in float64, 32 MB.
 BLOCK_ELEMENTS = 2**22
-# Of a batch: the feature maps of more leave the cache, and take up to three times as long.
+# Of a batch: larger feature maps leave the cache, and take up to three times as long.
 BATCH_ROWS, BATCH_ELEMENTS = 128, 2**18
-# Up to so many bytes a copy in model units costs little, and saves time at each batch.
+# Bytes up to which a copy in model units costs little, and saves time at each batch.
 _SMALL = 2**26
+_UNBOUNDED = (-np.inf, np.inf)
 
 
-def spans(shape, most=None):
-    """Iterate over slices of rows that hold a bounded number of elements.
+def row_slices(shape, most=None):
+    """Iterate over slices of rows that hold at most `BLOCK_ELEMENTS` elements.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the rows.
+        The rows, and the elements of each.
     most : int, default=None
-        Rows that a slice may hold at most.
+        The most rows of a slice.
     """
-    n_rows, n_features = shape
-    size = max(1, BLOCK_ELEMENTS // max(1, n_features))
+    n_rows, width = shape
+    size = max(1, BLOCK_ELEMENTS // max(1, width))
     size = size if most is None else min(size, most)
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
 
 
 def batches(rows):
-    """Iterate over slices of rows that a network computes in its fastest time per row."""
-    yield from spans(rows.shape, max(BATCH_ROWS, BATCH_ELEMENTS // rows.shape[1]))
+    """Return slices of rows for which a network takes the least time per row."""
+    return row_slices(rows.shape, max(BATCH_ROWS, BATCH_ELEMENTS // rows.shape[1]))
 
 
 def blocks(X, most=None):
     """Iterate over blocks of rows, each dense; those of an array are views."""
-    for span in spans(X.shape, most):
-        yield dense(X[span])
+    return (dense(X[part]) for part in row_slices(X.shape, most))
+
+
+def apply_in_blocks(function, X, *, width, device, units=None):
+    """Apply a function of a tensor to blocks of rows, in their dtype.
+
+    Memory stays bounded whatever the number of rows.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a tensor (n, n_columns) to a tensor whose first axis is n.
+    X : ndarray or CSR matrix of shape (n_rows, n_columns)
+    width : int
+        Elements per row of the widest intermediate result.
+    device : str or torch.device
+    units : Units, default=None
+        If given, each block is mapped into these model units before it moves to the device.
+
+    Returns
+    -------
+    ndarray
+        The results, concatenated.
+    """
+
+    def result(block):
+        block = block if units is None else units.to_model(block)
+        return function(_as_tensor(block).to(device)).cpu().numpy()
+
+    parts = list(row_slices((X.shape[0], width)))
+    exact = cuda_float32() if torch.device(device).type == "cuda" else nullcontext()
+    threads = limit_threads(parts[0].stop * width)
+    with torch.inference_mode(), exact, threads, explain_out_of_memory():
+        results = [result(dense(X[part])) for part in parts]
+    return results[0] if len(results) == 1 else np.concatenate(results)
 
 
 def dense(X):
-    """Return a sparse matrix as an array, and others as they are."""
+    """Return a sparse matrix as an array, and anything else unchanged."""
     return X.toarray() if sparse.issparse(X) else X
+
+
+def _as_tensor(X):
+    """Return an array as a tensor; torch takes no negative strides or read-only memory."""
+    return torch.from_numpy(np.require(X, requirements=["C", "W"]))
 
 
 def as_float64(rows):
@@ -75,11 +117,11 @@ def feature_moments(rows):
     return mean, squares.cpu() / len(rows)
 
 
-def open_rows(X, units, device, support=(-np.inf, np.inf)):
-    """Return rows in model units as what training reads.
+def open_rows(X, units, device, support=_UNBOUNDED):
+    """Return rows in model units, for training.
 
-    They are copied where that is cheap or cannot be avoided; a float32 array whose rows
-    lie in one piece, a file and a sparse matrix are read batch by batch.
+    They are copied where that is cheap or cannot be avoided. A contiguous float32 array, a
+    file and a sparse matrix are read batch by batch.
 
     Parameters
     ----------
@@ -87,36 +129,42 @@ def open_rows(X, units, device, support=(-np.inf, np.inf)):
     units : Units
     device : torch.device
     support : tuple of float
-        Values that are by rounding outside are moved to its edge.
+        Values outside of it, which can only be by rounding, are moved to its edge.
 
     Returns
     -------
     Tensor or StreamedRows of shape (n, n_features), dtype float32
     """
     rows = StreamedRows(X, units, device, support)
-    if device.type == "cpu" and rows.as_they_are:
+    if device.type == "cpu" and _can_share(X, units, support):
         return torch.from_numpy(X)
-    if not _is_kept(X, device):
+    if not _should_copy(X, device):
         return rows
     kept = torch.empty(X.shape, dtype=torch.float32, device=device)
-    for span in spans(X.shape):
-        kept[span] = rows[span]
+    for part in row_slices(X.shape):
+        kept[part] = rows[part]
     return kept
 
 
-def _is_kept(X, device):
+def _can_share(X, units, support):
+    """Whether the array itself can serve as the tensor."""
+    if sparse.issparse(X) or X.dtype != np.float32 or not X.flags.carray:
+        return False
+    if not units.is_identity or support == _UNBOUNDED:
+        return units.is_identity
+    lowest, highest = extremes(X)
+    return lowest.min() >= support[0] and highest.max() <= support[1]
+
+
+def _should_copy(X, device):
     """Whether to keep a copy of the rows on the device."""
     n_bytes = 4 * X.shape[0] * X.shape[1]
     if device.type == "cuda":
         return n_bytes < torch.cuda.mem_get_info(device)[0] // 2
-    return n_bytes < _SMALL or not _can_stream(X)
-
-
-def _can_stream(X):
-    if sparse.issparse(X):
-        return True
-    whole_rows = X.strides[1] == X.itemsize
-    return whole_rows and (X.dtype == np.float32 or _is_mapped(X))
+    if n_bytes < _SMALL or sparse.issparse(X):
+        return n_bytes < _SMALL
+    has_whole_rows = X.strides[1] == X.itemsize
+    return not has_whole_rows or (X.dtype != np.float32 and not _is_mapped(X))
 
 
 def _is_mapped(X):
@@ -127,9 +175,9 @@ def _is_mapped(X):
 
 
 def indexed_from(rows):
-    """Return the device that indices of rows belong on.
+    """Return the device on which indices of the rows belong.
 
-    Those of streamed rows stay on the CPU: to fetch them from a GPU would be to wait for it.
+    For streamed rows it is the CPU: fetching indices from a GPU would wait for it.
     """
     if isinstance(rows, Subset):
         return indexed_from(rows.rows)
@@ -137,10 +185,7 @@ def indexed_from(rows):
 
 
 class _RowsView:
-    """What acts like a float32 tensor of rows, and reads those it is asked for."""
-
-    shape: tuple[int, int]
-    device: torch.device
+    """What acts like a float32 tensor of rows, but reads only those asked for."""
 
     def __len__(self):
         return self.shape[0]
@@ -162,38 +207,17 @@ class StreamedRows(_RowsView):
     def __init__(self, X, units, device, support):
         self.X, self.units, self.device, self.support = X, units, device, support
         self.shape = X.shape
-        self._bounded = bool(np.isfinite(support).any())
 
     def __getitem__(self, index):
         """Return rows as a tensor; of indices (..., n) it is (..., n, n_features)."""
-        if isinstance(index, slice):
-            return self._read(index)
-        rows = self._read(index.numpy().ravel())
-        return rows.reshape(*index.shape, self.shape[1])
-
-    def _read(self, index):
-        block = dense(self.X[index])
-        if self._bounded:
+        whole = isinstance(index, slice)
+        block = dense(self.X[index if whole else index.numpy().ravel()])
+        if self.support != _UNBOUNDED:
             block = np.clip(block, *self.support)
-        rows = self.units.enter(block, np.float32)
-        rows = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+        rows = _as_tensor(self.units.to_model(block, np.float32))
         if self.device.type == "cuda":
             rows = rows.pin_memory().to(self.device, non_blocking=True)
-        return rows
-
-    @property
-    def as_they_are(self):
-        """Whether the array can serve as the tensor itself."""
-        X = self.X
-        if sparse.issparse(X) or X.dtype != np.float32 or not self.units.is_identity:
-            return False
-        if not (X.flags.c_contiguous and X.flags.writeable):
-            return False
-        return not self._bounded or self._is_inside()
-
-    def _is_inside(self):
-        lowest, highest = extremes(self.X)
-        return lowest.min() >= self.support[0] and highest.max() <= self.support[1]
+        return rows if whole else rows.reshape(*index.shape, self.shape[1])
 
 
 class Subset(_RowsView):
@@ -208,12 +232,8 @@ class Subset(_RowsView):
     def __init__(self, rows, indices):
         self.rows = rows
         self.indices = indices.to(indexed_from(rows))
+        self.device = rows.device
         self.shape = (len(indices), rows.shape[1])
-
-    @property
-    def device(self):
-        """Where the rows are given."""
-        return self.rows.device
 
     def __getitem__(self, index):
         """Return rows as a tensor."""

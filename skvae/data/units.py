@@ -1,11 +1,11 @@
-"""The affine map between the caller's units and the model's."""
+"""The affine map between the units of the data and those of the model."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
-from skvae.data.rows import blocks, dense, spans
+from skvae.data.rows import blocks, extremes, row_slices
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Units:
         With `shared`, one scale serves all features, which keeps an isotropic
         noise isotropic. A constant feature keeps the scale 1.
         """
+        n_rows = X.shape[0]
         with np.errstate(over="ignore", invalid="ignore"):
-            loc = _mean(X)
-            # The mean of equal values is off by rounding: more than a spike is wide.
-            first = dense(X[:1])[0]
-            loc = np.where(_always(first, X), first, loc)
-            variance = _variance(X, loc)
+            lowest, highest = extremes(X)
+            # The mean of equal values is rounded: that error exceeds a constant's noise.
+            loc = np.where(lowest == highest, lowest, _mean(X))
+            variance = sum(np.square(block - loc).sum(axis=0) for block in blocks(X)) / n_rows
             pooled = float(np.mean(variance))
         finite = np.isfinite(loc) & np.isfinite(variance)
         if not (finite.all() and np.isfinite(pooled)):
@@ -52,15 +52,44 @@ class Units:
                 f"The values of feature {worst} of X are too large: their variance "
                 "overflows float64. Rescale it, for example with StandardScaler."
             )
-        # As StandardScaler: what differs by rounding only is constant.
+        # As in StandardScaler, a feature that differs by rounding only is constant.
         eps = np.finfo(np.float64).eps
-        n_rows = X.shape[0]
         constant = variance <= n_rows * eps * variance + (n_rows * loc * eps) ** 2
         if shared:
             scale = np.full(X.shape[1], np.sqrt(pooled) if not constant.all() else 1.0)
         else:
             scale = np.where(constant, 1.0, np.sqrt(variance))
         return cls(loc, scale, constant)
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """Return the units that `to_arrays` describes.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not those of units.
+        """
+        parts = loc, scale, constant = [
+            np.array(arrays.get(name)) for name in ("loc", "scale", "constant")
+        ]
+        if not (
+            [part.dtype for part in parts] == [np.float64, np.float64, np.bool_]
+            and loc.ndim == 1
+            and loc.shape == scale.shape == constant.shape
+            and np.isfinite(loc).all()
+            and np.isfinite(scale).all()
+            and (scale > 0).all()
+        ):
+            raise ValueError(
+                "Units need 1-D arrays of one length: loc and scale of finite float64, scale "
+                "positive, and constant of bool."
+            )
+        return cls(*parts)
+
+    def to_arrays(self):
+        """Return the units as a dictionary of arrays."""
+        return {"loc": self.loc, "scale": self.scale, "constant": self.constant}
 
     def provisional(self):
         """Return units in which a constant feature may still come to vary.
@@ -75,6 +104,11 @@ class Units:
         return Units(self.loc, scale, np.zeros_like(self.constant))
 
     @property
+    def n_features(self):
+        """Number of features."""
+        return len(self.loc)
+
+    @property
     def log_jacobian(self):
         """Log-determinant of ``du/dx``, in nats per row."""
         return -float(np.log(self.scale).sum())
@@ -84,49 +118,32 @@ class Units:
         """Whether the map changes nothing."""
         return bool((self.loc == 0).all() and (self.scale == 1).all())
 
-    def enter(self, X, dtype=None):
-        """Map rows into model units; the difference is taken in float64.
+    def to_model(self, X, dtype=None):
+        """Map rows into model units, by default in their own dtype.
 
-        A float32 row of a column with a large offset loses its digits when the
-        offset is rounded to float32 as well.
+        The difference is taken in float64: if the offset of a column were rounded to
+        float32, its rows would lose their last digits.
         """
         dtype = X.dtype if dtype is None else dtype
         if self.is_identity:
             return X.astype(dtype, copy=False)
         out = np.empty(X.shape, dtype=dtype)
         # By blocks, so that a large array is never doubled in float64.
-        for span in spans(X.shape):
-            centred = X[span] - self.loc
-            np.divide(centred, self.scale, out=out[span], casting="same_kind")
+        for part in row_slices(X.shape):
+            centred = X[part] - self.loc
+            np.divide(centred, self.scale, out=out[part], casting="same_kind")
         return out
 
-    def leave(self, U):
+    def to_data(self, U):
         """Map rows back into the units of the data, in the dtype of `U`."""
         if self.is_identity:
             return U
         return (U * self.scale + self.loc).astype(U.dtype, copy=False)
 
 
-def _always(row, X):
-    """Whether each feature has that row's value in all rows."""
-    same = np.ones(X.shape[1], dtype=bool)
-    for block in blocks(X):
-        same &= (row == block).all(axis=0)
-    return same
-
-
 def _mean(X):
-    """Mean per feature in float64."""
+    """Return the mean of each feature in float64."""
     if not sparse.issparse(X):
         return X.mean(axis=0, dtype=np.float64)
-    # Row after row, as NumPy sums the columns of an array: the same bits.
-    sums = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
-    return sums / X.shape[0]
-
-
-def _variance(X, loc):
-    """Two-pass variance in float64, by blocks."""
-    total = np.zeros(X.shape[1])
-    for block in blocks(X):
-        total += np.square(block - loc).sum(axis=0)
-    return total / X.shape[0]
+    # Row by row, as NumPy sums the columns of an array: the same bits.
+    return np.bincount(X.indices, weights=X.data, minlength=X.shape[1]) / X.shape[0]

@@ -7,7 +7,7 @@ from scipy import sparse
 from torch import nn
 
 from skvae.components import Component
-from skvae.data.columns import called
+from skvae.data.columns import column_name
 from skvae.data.rows import blocks, dense, extremes
 from skvae.data.units import Units
 
@@ -56,7 +56,7 @@ class Likelihood(Component):
         excess = np.maximum(low - lowest, highest - high)
         worst = int(np.argmax(excess))
         if excess[worst] > _ROUNDING:
-            name = called(worst, feature_names)
+            name = column_name(worst, feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs values in [{low:g}, {high:g}], "
                 f"but {name} of {argument} ranges from {lowest[worst]:.6g} to "

@@ -7,7 +7,7 @@ from torch.distributions import Independent
 from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 
-from skvae.data.columns import called
+from skvae.data.columns import column_name
 from skvae.data.rows import extremes, feature_moments, feature_sums
 from skvae.likelihoods.base import Likelihood, LikelihoodHead
 
@@ -43,7 +43,7 @@ class Counts(Likelihood):
         _, highest = extremes(X)
         worst = int(np.argmax(highest))
         if highest[worst] > _LARGEST_COUNT:
-            name = called(worst, feature_names)
+            name = column_name(worst, feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood takes counts up to "
                 f"{_LARGEST_COUNT:.0e}, but {name} of {argument} has {highest[worst]:.6g}. "
@@ -53,7 +53,7 @@ class Counts(Likelihood):
         for block in self._inside(X):
             broken |= (np.rint(block) != block).any(axis=0)
         if broken.any():
-            name = called(int(np.argmax(broken)), feature_names)
+            name = column_name(int(np.argmax(broken)), feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs whole numbers, but {name} of "
                 f"{argument} has others. Pass counts as they are, without scaling, or use "

@@ -1,11 +1,14 @@
 """Errors about data name the argument and, where there is one, the column."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import torch
 
+from skvae.data.columns import column_name, errors_name_columns
 from skvae.likelihoods import Gaussian
 from skvae.networks import ConvNet
 
@@ -35,6 +38,44 @@ def test_a_column_of_a_polars_frame_is_named(quick, iris):
     frame = frame.with_columns(b=pl.lit("setosa").cast(pl.Categorical))
     with pytest.raises(ValueError, match="In column 'b' of X: could not convert"):
         quick().fit(frame)
+
+
+class ForeignTable:
+    """What other libraries' tables do where they are read like a data frame."""
+
+    shape = (3, 2)
+
+    def __init__(self, error):
+        self.error = error
+
+    @property
+    def columns(self):
+        warnings.warn("Names are expensive.", RuntimeWarning, stacklevel=2)
+        return ["a", "b"]
+
+    def __getitem__(self, key):
+        raise self.error
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("call .to_numpy()")
+
+
+@pytest.mark.parametrize("error", [KeyError("key"), AttributeError("iloc"), OSError("closed")])
+def test_a_table_that_cannot_be_searched_keeps_the_original_error(error, quick, iris):
+    with pytest.raises(TypeError, match=r"In X: .*call \.to_numpy\(\)"):
+        quick().fit(ForeignTable(error))
+    with pytest.raises(TypeError, match="In X: no rows"), errors_name_columns(iris[0], "X"):
+        raise TypeError("no rows")
+
+
+def test_a_lazy_frame_keeps_the_original_error(quick, iris):
+    with pytest.raises((TypeError, ValueError), match=r"In X: (?!.*subscriptable)"):
+        quick().fit(pl.LazyFrame(iris))
+
+
+def test_a_column_without_a_name_has_its_number():
+    assert column_name(2, None) == "feature 2"
+    assert column_name(2, ["a", "b", "c"]) == "'c'"
 
 
 @pytest.mark.parametrize(
