@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from skvae import VAETransformer, moments
+from skvae import VAETransformer
 from skvae.data.rows import StreamedRows, Subset
 from skvae.data.units import Units
-from skvae.likelihoods import Gaussian
+from skvae.likelihoods import Gaussian, moments
 from skvae.likelihoods.factor_analysis import factor_analysis, probabilistic_pca
 from skvae.likelihoods.moments import DenseMoment, TruncatedMoment, moment_of, second_moment
 from skvae.networks import MLP

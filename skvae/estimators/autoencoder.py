@@ -174,7 +174,7 @@ best_validation_score_, noise_variance_, device_
 
         def start(rows, seed):
             generator = torch.Generator().manual_seed(seed)
-            width, decoder_head = rows.shape[1], likelihood.head(rows, units)
+            width, decoder_head = rows.shape[1], likelihood.head(units)
             plugs = [(width, latent_dim), (latent_dim, decoder_head.n_raw)]
             encoder, decoder = (
                 build(Plug(n_in, n_out, image_shape, generator))
@@ -182,9 +182,11 @@ best_validation_score_, noise_variance_, device_
                     (network.build_encoder, network.build_decoder), plugs, strict=True
                 )
             )
-            decoder.start_output(decoder_head.start_bias, decoder_head.start_gain)
+            with torch.no_grad():
+                start_output = likelihood.start(decoder_head, rows)
+            decoder.start_output(start_output, likelihood.start_gain)
             module = Autoencoder(
-                Conditional(encoder, PointHead(latent_dim), likelihood.lens()),
+                Conditional(encoder, PointHead(latent_dim), likelihood.input_transform()),
                 Conditional(decoder, decoder_head),
                 corrupt(int(torch.randint(2**31, (), generator=generator))),
             )

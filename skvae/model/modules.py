@@ -115,15 +115,17 @@ def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_sha
     VAE
     """
     encoder_head = posterior.head(latent_dim)
-    decoder_head = likelihood.head(rows, units)
+    decoder_head = likelihood.head(units)
     width = rows.shape[1]
     encoder = network.build_encoder(Plug(width, encoder_head.n_raw, image_shape, generator))
     decoder = network.build_decoder(
         Plug(latent_dim, decoder_head.n_raw, image_shape, generator)
     )
-    decoder.start_output(decoder_head.start_bias, decoder_head.start_gain)
+    with torch.no_grad():
+        start = likelihood.start(decoder_head, rows)
+    decoder.start_output(start, likelihood.start_gain)
     return VAE(
-        Conditional(encoder, encoder_head, likelihood.lens()),
+        Conditional(encoder, encoder_head, likelihood.input_transform()),
         Conditional(decoder, decoder_head),
     )
 

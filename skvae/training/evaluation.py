@@ -57,4 +57,4 @@ def squared_residuals(module, rows, eps):
     """Return the squared residuals that a noise is set from, (n, n_features)."""
     with few_threads(rows.numel()):
         z = module.encoder.head.reparameterize(module.encode(rows), eps)
-        return module.decoder.head.moments(module.decoder(z), rows).mean(0)
+        return module.decoder.head.squared_residuals(module.decoder(z), rows).mean(0)

@@ -6,7 +6,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from skvae import moments
+from skvae.likelihoods import moments
 from skvae.likelihoods.factor_analysis import (
     MIN_NOISE_VARIANCE,
     LinearGaussian,
