@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skvae.likelihoods.moments import as_moment
-
 # The smallest noise variance of a feature that varies, in model units: a Heywood case
 # (a factor that explains one feature wholly) would take it to zero, and the
 # likelihood's gradient to infinity.
@@ -64,7 +62,7 @@ class LinearGaussian:
 
 
 def factor_analysis(covariance, latent_dim, n_samples):
-    """Maximum-likelihood factor analysis of a covariance matrix.
+    """Maximum-likelihood factor analysis of a covariance.
 
     The iteration and its stopping rule are those of
     :class:`sklearn.decomposition.FactorAnalysis`, carried out on the covariance: its
@@ -72,8 +70,8 @@ def factor_analysis(covariance, latent_dim, n_samples):
 
     Parameters
     ----------
-    covariance : ndarray of shape (n_features, n_features), or a moment
-        Normalised by the number of rows; a moment is one of :mod:`skvae.likelihoods.moments`.
+    covariance : DenseSecondMoment or LowRankSecondMoment
+        Of centred rows, normalised by their number.
     latent_dim : int
     n_samples : int
         Rows behind the covariance; scikit-learn's tolerance is on their summed
@@ -83,12 +81,11 @@ def factor_analysis(covariance, latent_dim, n_samples):
     -------
     LinearGaussian
     """
-    covariance = as_moment(covariance)
     variance = covariance.diagonal()
     varies = variance > 0
     if not varies.any():
         return LinearGaussian.from_loadings(np.zeros((len(variance), latent_dim)), variance)
-    inner, n_varying = covariance.among(varies), np.count_nonzero(varies)
+    inner, n_varying = covariance.select(varies), np.count_nonzero(varies)
     noise = np.ones(n_varying)
     # One factor fewer than features already reproduces any covariance; scikit-learn's
     # likelihood counts a surplus eigenvalue below 1 wrongly, and stops too early.
@@ -98,7 +95,7 @@ def factor_analysis(covariance, latent_dim, n_samples):
     tol = max(0.01 / n_samples, 1e-6)
     for _ in range(_MAX_ITERATIONS):
         root = np.sqrt(noise) + 1e-12
-        scaled = inner.over(root)
+        scaled = inner.rescale(root)
         values, vectors = scaled.leading(rank)
         values = np.maximum(values, 1e-12)
         loadings = vectors * np.sqrt(np.maximum(values - 1, 0)) * root[:, None]
@@ -116,11 +113,11 @@ def factor_analysis(covariance, latent_dim, n_samples):
 
 
 def probabilistic_pca(covariance, latent_dim, noise_variance=None):
-    """Probabilistic PCA of a covariance matrix (Tipping & Bishop 1999, eqs. 7 and 8).
+    """Probabilistic PCA of a covariance (Tipping & Bishop 1999, eqs. 7 and 8).
 
     Parameters
     ----------
-    covariance : ndarray of shape (n_features, n_features), or a moment
+    covariance : DenseSecondMoment or LowRankSecondMoment
     latent_dim : int
         At or above ``n_features`` the surplus dimensions carry nothing: one fewer
         than ``n_features`` already reproduces any covariance.
@@ -131,7 +128,6 @@ def probabilistic_pca(covariance, latent_dim, noise_variance=None):
     -------
     LinearGaussian
     """
-    covariance = as_moment(covariance)
     variance = covariance.diagonal()
     n_features, trace = len(variance), variance.sum()
     rank = min(latent_dim, n_features if noise_variance is not None else n_features - 1)

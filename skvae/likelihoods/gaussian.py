@@ -15,7 +15,7 @@ from skvae.likelihoods.factor_analysis import (
     probabilistic_pca,
 )
 from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead, SpikedNormal
-from skvae.likelihoods.moments import moment_of
+from skvae.likelihoods.second_moments import second_moment
 
 
 class Gaussian(Likelihood):
@@ -142,19 +142,20 @@ default="per_feature"
         """Return the factor analysis or the probabilistic PCA of the rows."""
         if self._sigmoid:
             return None
-        moment = moment_of(rows, latent_dim)
+        covariance = second_moment(rows, latent_dim)
         if self._own_scales:
             # Among all rows it varies, among these not yet: one pseudo-row's worth.
-            unseen = ~units.constant & (moment.diagonal() == 0)
+            unseen = ~units.constant & (covariance.diagonal() == 0)
             if unseen.any():
-                moment = moment.with_diagonal(unseen, 1 / (len(rows) + 1))
-            return factor_analysis(moment, latent_dim, len(rows))
+                covariance = covariance.with_diagonal(unseen, 1 / (len(rows) + 1))
+            return factor_analysis(covariance, latent_dim, len(rows))
         if self._fixed:
             known = self.relative_noise(units) ** 2
-            return probabilistic_pca(moment, latent_dim, noise_variance=known)
+            return probabilistic_pca(covariance, latent_dim, noise_variance=known)
         # PCA normalises by n - 1.
-        correction = len(rows) / max(1, len(rows) - 1)
-        return probabilistic_pca(moment.times(correction), latent_dim)
+        root = np.sqrt(max(1, len(rows) - 1) / len(rows))
+        covariance = covariance.rescale(np.full(rows.shape[1], root))
+        return probabilistic_pca(covariance, latent_dim)
 
     def relative_noise(self, units):
         """Return a fixed noise in model units."""

@@ -23,8 +23,8 @@ _SAMPLE_ROWS = 4096
 _SAMPLE_ELEMENTS = 2**25
 
 
-def moment_of(rows, latent_dim):
-    """Return the second moment of centred rows, whole or for `latent_dim` factors.
+def second_moment(rows, latent_dim):
+    """Return the second moment of centred rows: whole, or what `latent_dim` factors need.
 
     Parameters
     ----------
@@ -33,31 +33,17 @@ def moment_of(rows, latent_dim):
 
     Returns
     -------
-    DenseMoment or TruncatedMoment
+    DenseSecondMoment or LowRankSecondMoment
     """
     width = rows.shape[1]
     # Factors beyond those asked for: with the noise, the order of the directions changes.
     rank = 2 * latent_dim + 40
     if width <= _WIDEST_MATRIX or rank > width // 2:
-        return DenseMoment(second_moment(rows))
-    return TruncatedMoment.of_rows(rows, rank)
+        return DenseSecondMoment.of_rows(rows)
+    return LowRankSecondMoment.of_rows(rows, rank)
 
 
-def as_moment(covariance):
-    """Return a moment; a matrix becomes one."""
-    return DenseMoment(covariance) if isinstance(covariance, np.ndarray) else covariance
-
-
-def second_moment(X, block=8192):
-    """Return ``X' X / n`` in float64 for centred `X`, without a float64 copy of it."""
-    total = np.zeros((X.shape[1], X.shape[1]))
-    for start in range(0, len(X), block):
-        rows = as_float64(X[start : start + block])
-        total += rows.T @ rows
-    return total / len(X)
-
-
-class DenseMoment:
+class DenseSecondMoment:
     """A second moment as a matrix.
 
     Parameters
@@ -68,27 +54,29 @@ class DenseMoment:
     def __init__(self, matrix):
         self.matrix = matrix
 
+    @classmethod
+    def of_rows(cls, X, block=8192):
+        """Take ``X' X / n`` in float64, without a float64 copy of `X`."""
+        parts = (as_float64(rows) for rows in blocks(X, most=block))
+        return cls(sum(rows.T @ rows for rows in parts) / len(X))
+
     def diagonal(self):
         """Return the second moment of each feature."""
         return np.diag(self.matrix).copy()
 
     def with_diagonal(self, features, value):
-        """Return a moment with that diagonal value at marked features."""
+        """Return a copy with that diagonal value at marked features, which are zero."""
         matrix = self.matrix.copy()
         matrix[features, features] = value
-        return DenseMoment(matrix)
+        return DenseSecondMoment(matrix)
 
-    def times(self, factor):
-        """Return the multiple by a number."""
-        return DenseMoment(self.matrix * factor)
+    def select(self, features):
+        """Return the second moment of marked features."""
+        return DenseSecondMoment(self.matrix[np.ix_(features, features)])
 
-    def among(self, features):
-        """Return the moment of marked features."""
-        return DenseMoment(self.matrix[np.ix_(features, features)])
-
-    def over(self, scale):
-        """Return the moment of features divided by scales."""
-        return DenseMoment(self.matrix / np.outer(scale, scale))
+    def rescale(self, scale):
+        """Return the second moment of features divided by scales."""
+        return DenseSecondMoment(self.matrix / np.outer(scale, scale))
 
     def leading(self, count):
         """Return the largest `count` eigenvalues, descending, and their vectors."""
@@ -103,7 +91,7 @@ class DenseMoment:
         return values[::-1], vectors[:, ::-1]
 
 
-class TruncatedMoment:
+class LowRankSecondMoment:
     """Leading directions of a second moment and, of what is left, its diagonal.
 
     The matrix ``factor @ core @ factor.T + diag(rest)`` is never formed.
@@ -125,11 +113,11 @@ class TruncatedMoment:
 
     @classmethod
     def of_rows(cls, rows, rank):
-        """Take the moment of all rows, along directions found in evenly spaced ones.
+        """Take that of all rows, along directions found in evenly spaced ones.
 
         Among fewer rows than features the largest variances are too large: only their
         directions are used, and one pass over all rows gives the Nystroem approximation
-        ``S V (V' S V)^-1 V' S`` (algorithm 5.5), which never exceeds the moment `S` itself.
+        ``S V (V' S V)^-1 V' S`` (algorithm 5.5), which never exceeds `S` itself.
         """
         directions = _leading_directions(rows, rank)
         variance, image = _image(rows, directions)
@@ -159,24 +147,22 @@ class TruncatedMoment:
         return self.variance.copy()
 
     def with_diagonal(self, features, value):
-        """Return a moment with that diagonal value at marked features, which are zero."""
+        """Return a copy with that diagonal value at marked features, which are zero."""
         variance, rest = np.where(features, value, (self.variance, self.rest))
-        return TruncatedMoment(variance, rest, self.factor, self.core)
+        return LowRankSecondMoment(variance, rest, self.factor, self.core)
 
-    def times(self, factor):
-        """Return the multiple by a number."""
-        return self.over(np.full(len(self.variance), factor**-0.5))
-
-    def among(self, features):
-        """Return the moment of marked features."""
-        return TruncatedMoment(
+    def select(self, features):
+        """Return the second moment of marked features."""
+        return LowRankSecondMoment(
             self.variance[features], self.rest[features], self.factor[features], self.core
         )
 
-    def over(self, scale):
-        """Return the moment of features divided by scales."""
+    def rescale(self, scale):
+        """Return the second moment of features divided by scales."""
         square, factor = np.square(scale), self.factor / scale[:, None]
-        return TruncatedMoment(self.variance / square, self.rest / square, factor, self.core)
+        return LowRankSecondMoment(
+            self.variance / square, self.rest / square, factor, self.core
+        )
 
     def leading(self, count):
         """Return the largest `count` eigenvalues, descending, and their vectors."""
@@ -185,7 +171,7 @@ class TruncatedMoment:
             return np.zeros(count), np.eye(width, count)
         if width <= _DENSE_WIDTH:
             matrix = self.factor @ self.core @ self.factor.T + np.diag(self.rest)
-            return DenseMoment(matrix).leading(count)
+            return DenseSecondMoment(matrix).leading(count)
 
         def product(x):
             x = x.ravel()
@@ -207,7 +193,7 @@ def _leading_directions(rows, rank):
 
 
 def _image(rows, directions):
-    """Return the variance of each feature and the moment times `directions`."""
+    """Return the variance of each feature and the second moment times `directions`."""
     columns = torch.as_tensor(directions, dtype=torch.float32, device=rows.device)
     variance = image = 0
     for block in blocks(rows):
