@@ -83,36 +83,32 @@ def factor_analysis(covariance, latent_dim, n_samples):
     """
     variance = covariance.diagonal()
     varies = variance > 0
-    if not varies.any():
-        return LinearGaussian.from_loadings(np.zeros((len(variance), latent_dim)), variance)
-    inner, n_varying = covariance.select(varies), np.count_nonzero(varies)
-    noise = np.ones(n_varying)
+    # A feature that does not vary takes no part: of this noise the logarithm is zero.
+    noise = np.ones(len(variance))
     # One factor fewer than features already reproduces any covariance; scikit-learn's
     # likelihood counts a surplus eigenvalue below 1 wrongly, and stops too early.
-    rank = max(1, min(latent_dim, n_varying - 1))
+    rank = max(1, min(latent_dim, np.count_nonzero(varies) - 1))
+    loadings = np.zeros((len(variance), latent_dim))
     previous = -np.inf
     # 0.01 nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
     tol = max(0.01 / n_samples, 1e-6)
     for _ in range(_MAX_ITERATIONS):
         root = np.sqrt(noise) + 1e-12
-        scaled = inner.rescale(root)
-        values, vectors = scaled.leading(rank)
+        values, vectors = covariance.leading(rank, root)
         values = np.maximum(values, 1e-12)
-        loadings = vectors * np.sqrt(np.maximum(values - 1, 0)) * root[:, None]
-        unexplained = scaled.diagonal().sum() - values.sum()
+        lengths = np.sqrt(np.maximum(values - 1, 0))
+        loadings[:, :rank] = vectors * lengths * np.where(varies, root, 0.0)[:, None]
+        unexplained = (variance / root**2).sum() - values.sum()
         log_likelihood = -(np.log(values).sum() + unexplained + np.log(noise).sum()) / 2
         if log_likelihood - previous < tol:
             break
         previous = log_likelihood
-        noise = np.maximum(variance[varies] - np.square(loadings).sum(axis=1), 1e-12)
-    full = np.zeros((len(variance), latent_dim))
-    full[np.flatnonzero(varies)[:, None], np.arange(loadings.shape[1])] = loadings
-    full_noise = variance.copy()
-    full_noise[varies] = noise
-    return LinearGaussian.from_loadings(full, full_noise)
+        left = np.maximum(variance - np.square(loadings).sum(axis=1), 1e-12)
+        noise = np.where(varies, left, 1.0)
+    return LinearGaussian.from_loadings(loadings, np.where(varies, noise, 0.0))
 
 
-def probabilistic_pca(covariance, latent_dim, noise_variance=None):
+def probabilistic_pca(covariance, latent_dim, noise_variance=None, n_samples=np.inf):
     """Probabilistic PCA of a covariance (Tipping & Bishop 1999, eqs. 7 and 8).
 
     Parameters
@@ -123,19 +119,26 @@ def probabilistic_pca(covariance, latent_dim, noise_variance=None):
         than ``n_features`` already reproduces any covariance.
     noise_variance : float, default=None
         A known noise variance; by default its maximum-likelihood value.
+    n_samples : int, default=inf
+        Rows behind the covariance, which is then normalised by one less, as in
+        :class:`sklearn.decomposition.PCA`.
 
     Returns
     -------
     LinearGaussian
     """
-    variance = covariance.diagonal()
-    n_features, trace = len(variance), variance.sum()
+    # Of a single row the one less would be none.
+    correction = 1 / max(1 - 1 / n_samples, 1 / n_samples)
+    variance = correction * covariance.diagonal()
+    n_features = len(variance)
     rank = min(latent_dim, n_features if noise_variance is not None else n_features - 1)
     loadings = np.zeros((n_features, latent_dim))
     values, vectors = np.zeros(0), np.zeros((n_features, 0))
     if rank > 0:
         values, vectors = covariance.leading(rank)
+        values = correction * values
     if noise_variance is None:
-        noise_variance = max((trace - values.sum()) / (n_features - rank), MIN_NOISE_VARIANCE)
+        left = (variance.sum() - values.sum()) / (n_features - rank)
+        noise_variance = max(left, MIN_NOISE_VARIANCE)
     loadings[:, :rank] = vectors * np.sqrt(np.maximum(values - noise_variance, 0))
     return LinearGaussian.from_loadings(loadings, np.full(n_features, noise_variance))

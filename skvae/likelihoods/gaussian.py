@@ -1,5 +1,6 @@
 """The Gaussian likelihood."""
 
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
@@ -142,20 +143,17 @@ default="per_feature"
         """Return the factor analysis or the probabilistic PCA of the rows."""
         if self._sigmoid:
             return None
-        covariance = second_moment(rows, latent_dim)
-        if self._own_scales:
-            # Among all rows it varies, among these not yet: one pseudo-row's worth.
-            unseen = ~units.constant & (covariance.diagonal() == 0)
-            if unseen.any():
-                covariance = covariance.with_diagonal(unseen, 1 / (len(rows) + 1))
-            return factor_analysis(covariance, latent_dim, len(rows))
+        covariance, n_rows = second_moment(rows, latent_dim), len(rows)
         if self._fixed:
             known = self.relative_noise(units) ** 2
             return probabilistic_pca(covariance, latent_dim, noise_variance=known)
-        # PCA normalises by n - 1.
-        root = np.sqrt(max(1, len(rows) - 1) / len(rows))
-        covariance = covariance.rescale(np.full(rows.shape[1], root))
-        return probabilistic_pca(covariance, latent_dim)
+        if not self._own_scales:
+            return probabilistic_pca(covariance, latent_dim, n_samples=n_rows)
+        solution = factor_analysis(covariance, latent_dim, n_rows)
+        # Among all rows it varies, among these not yet: one pseudo-row's worth.
+        unseen = ~units.constant & (covariance.diagonal() == 0)
+        noise = np.where(unseen, 1 / (n_rows + 1), solution.noise_variance)
+        return replace(solution, noise_variance=noise)
 
     def relative_noise(self, units):
         """Return a fixed noise in model units."""

@@ -64,52 +64,44 @@ class DenseSecondMoment:
         """Return the second moment of each feature."""
         return np.diag(self.matrix).copy()
 
-    def with_diagonal(self, features, value):
-        """Return a copy with that diagonal value at marked features, which are zero."""
-        matrix = self.matrix.copy()
-        matrix[features, features] = value
-        return DenseSecondMoment(matrix)
+    def leading(self, count, scale=1.0):
+        """Return the largest `count` eigenvalues, descending, and their vectors.
 
-    def select(self, features):
-        """Return the second moment of marked features."""
-        return DenseSecondMoment(self.matrix[np.ix_(features, features)])
-
-    def rescale(self, scale):
-        """Return the second moment of features divided by scales."""
-        return DenseSecondMoment(self.matrix / np.outer(scale, scale))
-
-    def leading(self, count):
-        """Return the largest `count` eigenvalues, descending, and their vectors."""
-        width = len(self.matrix)
+        They are those of the features divided by `scale`.
+        """
+        matrix = self.matrix / np.outer(scale, scale)
+        width = len(matrix)
         count = min(count, width)
-        if not self.matrix.any():
-            return np.zeros(count), np.eye(width)[:, :count]
+        if not matrix.any():
+            return np.zeros(count), np.eye(width, count)
         if width <= _DENSE_WIDTH or count > width // 10:
-            values, vectors = eigh(self.matrix, subset_by_index=(width - count, width - 1))
-        else:
-            values, vectors = _lanczos(self.matrix, count)
-        return values[::-1], vectors[:, ::-1]
+            values, vectors = eigh(matrix, subset_by_index=(width - count, width - 1))
+            return values[::-1], vectors[:, ::-1]
+        return _lanczos(matrix, count)
 
 
 class LowRankSecondMoment:
     """Leading directions of a second moment and, of what is left, its diagonal.
 
-    The matrix ``factor @ core @ factor.T + diag(rest)`` is never formed.
+    The matrix ``axes diag(values) axes' + P diag(rest) P`` is never formed. ``P`` projects
+    on what is orthogonal to the axes, and `rest` gives the variances that are missing: added
+    as a plain diagonal they would count twice along the axes.
 
     Parameters
     ----------
     variance : ndarray of shape (n_features,)
         The exact diagonal.
-    rest : ndarray of shape (n_features,)
-    factor : ndarray of shape (n_features, rank)
-    core : ndarray of shape (rank, rank)
+    axes : ndarray of shape (n_features, rank)
+        Orthonormal columns.
+    values : ndarray of shape (rank,)
+        Second moments along the axes.
     """
 
-    def __init__(self, variance, rest, factor, core):
-        self.variance = variance
-        self.rest = rest
-        self.factor = factor
-        self.core = core
+    def __init__(self, variance, axes, values):
+        self.variance, self.axes, self.values = variance, axes, values
+        squares = np.square(axes)
+        missing = np.maximum(variance - squares @ values, 0)
+        self.rest = missing / np.maximum(1 - squares.sum(axis=1), 1e-6)
 
     @classmethod
     def of_rows(cls, rows, rank):
@@ -125,61 +117,32 @@ class LowRankSecondMoment:
         found = values > values[-1] * len(image) * np.finfo(np.float32).eps
         root = image @ (vectors[:, found] / np.sqrt(values[found]))
         axes, scale, _ = np.linalg.svd(root, full_matrices=False)
-        return cls.with_axes(variance, axes, np.square(scale))
-
-    @classmethod
-    def with_axes(cls, variance, axes, values):
-        """Build ``axes diag(values) axes' + P diag(t) P``.
-
-        ``P`` projects on what is orthogonal to the axes, and `t` gives the variances that
-        are missing: added as a plain diagonal they would count twice along the axes.
-        """
-        share = np.square(axes).sum(axis=1)
-        missing = np.maximum(variance - np.square(axes) @ values, 0)
-        rest = missing / np.maximum(1 - share, 1e-6)
-        unit = np.eye(len(values))
-        inner = np.diag(values) + axes.T @ (rest[:, None] * axes)
-        core = np.block([[inner, -unit], [-unit, np.zeros_like(unit)]])
-        return cls(variance, rest, np.hstack([axes, rest[:, None] * axes]), core)
+        return cls(variance, axes, np.square(scale))
 
     def diagonal(self):
         """Return the second moment of each feature."""
         return self.variance.copy()
 
-    def with_diagonal(self, features, value):
-        """Return a copy with that diagonal value at marked features, which are zero."""
-        variance, rest = np.where(features, value, (self.variance, self.rest))
-        return LowRankSecondMoment(variance, rest, self.factor, self.core)
+    def leading(self, count, scale=1.0):
+        """Return the largest `count` eigenvalues, descending, and their vectors.
 
-    def select(self, features):
-        """Return the second moment of marked features."""
-        return LowRankSecondMoment(
-            self.variance[features], self.rest[features], self.factor[features], self.core
-        )
-
-    def rescale(self, scale):
-        """Return the second moment of features divided by scales."""
-        square, factor = np.square(scale), self.factor / scale[:, None]
-        return LowRankSecondMoment(
-            self.variance / square, self.rest / square, factor, self.core
-        )
-
-    def leading(self, count):
-        """Return the largest `count` eigenvalues, descending, and their vectors."""
+        They are those of the features divided by `scale`.
+        """
         width = len(self.variance)
         if not self.variance.any():
             return np.zeros(count), np.eye(width, count)
-        if width <= _DENSE_WIDTH:
-            matrix = self.factor @ self.core @ self.factor.T + np.diag(self.rest)
-            return DenseSecondMoment(matrix).leading(count)
 
         def product(x):
-            x = x.ravel()
-            return self.rest * x + self.factor @ (self.core @ (self.factor.T @ x))
+            return self.times(x.ravel() / scale) / scale
 
         operator = LinearOperator((width, width), matvec=product, dtype=np.float64)
-        values, vectors = _lanczos(operator, count)
-        return values[::-1], vectors[:, ::-1]
+        return _lanczos(operator, count)
+
+    def times(self, x):
+        """Return the product with a vector."""
+        along = self.axes.T @ x
+        beside = self.rest * (x - self.axes @ along)
+        return self.axes @ (self.values * along - self.axes.T @ beside) + beside
 
 
 def _leading_directions(rows, rank):
@@ -203,10 +166,10 @@ def _image(rows, directions):
 
 
 def _lanczos(matrix, count):
-    """Return the largest eigenvalues, ascending, and their vectors."""
+    """Return the largest eigenvalues, descending, and their vectors."""
     # The iteration starts from a random vector, and from another one when the space that
     # it spans is used up: both are seeded.
     rng = np.random.default_rng(0)
     values, vectors = eigsh(matrix, k=count, v0=rng.standard_normal(matrix.shape[0]), rng=rng)
-    order = np.argsort(values)
+    order = np.argsort(values)[::-1]
     return values[order], vectors[:, order]
