@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skvae.likelihoods.base import Likelihood, smoothed_mean
 
@@ -31,7 +31,7 @@ class Bernoulli(Likelihood):
 
     def distribution(self, raw):
         """Return the distribution whose logits are the raw output."""
-        return LeanBernoulli(logits=raw, validate_args=False)
+        return TorchBernoulli(logits=raw, validate_args=False)
 
     def start(self, head, rows):
         """Return the logits of the rows' mean."""
@@ -41,36 +41,6 @@ class Bernoulli(Likelihood):
         """Draw zeros and ones."""
         probability = p.mean.cpu().numpy()
         return (rng.random_sample(probability.shape) < probability).astype(probability.dtype)
-
-
-class LeanBernoulli(TorchBernoulli):
-    """torch's distribution with two temporaries in `log_prob` where torch makes nine.
-
-    Beyond the processor's cache they cost more than all else outside the matrix products.
-    """
-
-    def log_prob(self, value):
-        """Log-probability of each feature; of a grey value minus the cross-entropy."""
-        return _LogitLogProb.apply(*torch.broadcast_tensors(self.logits, value))
-
-
-class _LogitLogProb(torch.autograd.Function):
-    """``x l - log(1 + exp(l))`` of logits `l` and values `x` of one shape."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(logits, value):
-        return (value * logits).sub_(softplus(logits))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx, grad):
-        logits, value = ctx.saved_tensors
-        return (value - torch.sigmoid(logits)).mul_(grad), None
 
 
 class ContinuousBernoulli(Likelihood):
