@@ -40,6 +40,14 @@ def all_counts(p):
     return torch.arange(0, int(min(high, top)) + 1, dtype=torch.float64)[:, None]
 
 
+def started_head(likelihood, rows, units):
+    """Return a head at its start; its attribute `centre` is the raw output there."""
+    head = likelihood.head(units)
+    with torch.no_grad():
+        head.centre = likelihood.start(head, rows)
+    return head
+
+
 @dataclass(frozen=True)
 class Case:
     """A likelihood object, its example rows and, if discrete, all rows of one feature."""
@@ -50,8 +58,13 @@ class Case:
 
     def head(self, X):
         units = self.likelihood.units(X)
+<<<<<<< HEAD
         rows = torch.as_tensor(units.to_model(X, np.float32))
         return self.likelihood.head(rows, units), units
+=======
+        rows = torch.as_tensor(units.enter(X, np.float32))
+        return started_head(self.likelihood, rows, units), units
+>>>>>>> house-likelihoods
 
     def example(self, n_features=N_FEATURES, n=500):
         """Return rows in the units of the data, their head and their units."""
@@ -74,7 +87,8 @@ OWN = {
     ),
 }
 CASES = {name: OWN.get(name, Case)(cls()) for name, cls in LIKELIHOODS.items()}
-CASES |= {repr(lk): Case(lk) for lk in (Gaussian("isotropic"), Gaussian(0.3))}
+OTHERS = [Gaussian("isotropic"), Gaussian(0.3), Gaussian("heteroscedastic")]
+CASES |= {repr(lk): Case(lk) for lk in OTHERS}
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 BOUNDED = [c.likelihood for c in CASES.values() if np.isfinite(c.likelihood.support).any()]
@@ -87,4 +101,4 @@ def raw_outputs(head, n=5, scale=1.5):
     """Raw decoder outputs around the head's start, in float64."""
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(n, head.n_raw, generator=generator, dtype=torch.float64)
-    return head.start_bias.double() + scale * noise
+    return head.centre.double() + scale * noise

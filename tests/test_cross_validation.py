@@ -196,8 +196,7 @@ def residual_table(scales, n_rows, seed, n_folds=5):
 
 
 def noise_head(noise, n_features):
-    rows = torch.ones(2, n_features)
-    return Gaussian(noise).head(rows, Units.identity(n_features))
+    return Gaussian(noise).head(Units.identity(n_features))
 
 
 @pytest.mark.parametrize("n_rows", [15, 998])

@@ -6,7 +6,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import BOUNDED, MOVES, N_FEATURES, bounded, each_case, raw_outputs
+from likelihood_cases import (
+    BOUNDED,
+    MOVES,
+    N_FEATURES,
+    bounded,
+    each_case,
+    raw_outputs,
+    started_head,
+)
 from scipy.integrate import quad
 
 from skvae.data.units import Units
@@ -147,10 +155,15 @@ def test_draws_repeat_with_the_generator_and_leave_the_global_ones(case):
 
 
 @each_case
-def test_start_bias_gives_the_mean_of_the_data(case):
+def test_the_start_gives_the_mean_of_the_data(case):
     X, head, units = case.example()
+<<<<<<< HEAD
     assert head.start_bias.shape == (head.n_raw,)
     mean = units.to_data(head(head.start_bias[None].float()).mean.detach().numpy())[0]
+=======
+    assert head.centre.shape == (head.n_raw,)
+    mean = units.leave(head(head.centre[None].float()).mean.detach().numpy())[0]
+>>>>>>> house-likelihoods
     # Half a pseudo-count keeps a logit finite; it moves a mean by 1/n, or by its n-th part.
     atol = max(1.0, X.mean(axis=0).max() if np.isfinite(case.likelihood.support[0]) else 0)
     np.testing.assert_allclose(mean, X.mean(axis=0), atol=atol / len(X), rtol=1e-5)
@@ -163,22 +176,33 @@ def test_start_bias_gives_the_mean_of_the_data(case):
     [lk for lk in BOUNDED if not isinstance(lk, Categorical)],
     ids=lambda lk: type(lk).__name__,
 )
-def test_start_bias_follows_a_mean_close_to_the_edge_of_the_support(likelihood, level):
+def test_the_start_follows_a_mean_close_to_the_edge_of_the_support(likelihood, level):
     # A picture's margin: its pixels are rarely anything but black.
     low, high = likelihood.support
     X = torch.full((5000, 1), low + level * (high - low if np.isfinite(high) else 1))
-    head = likelihood.head(X, Units.identity(1))
-    mean = head(head.start_bias[None].float()).mean.item()
+    head = started_head(likelihood, X, Units.identity(1))
+    mean = head(head.centre[None].float()).mean.item()
     assert mean == pytest.approx(X[0, 0].item(), abs=1 / len(X))
 
 
 @bounded
-def test_start_bias_is_finite_where_the_data_never_leave_the_edge(likelihood):
+def test_the_start_is_finite_where_the_data_never_leave_the_edge(likelihood):
     for edge in likelihood.support:
         if np.isfinite(edge):
-            head = likelihood.head(torch.full((50, 2), edge), Units.identity(2))
-            assert head.start_bias.isfinite().all()
-            assert head(head.start_bias[None].float()).mean.isfinite().all()
+            head = started_head(likelihood, torch.full((50, 2), edge), Units.identity(2))
+            assert head.centre.isfinite().all()
+            assert head(head.centre[None].float()).mean.isfinite().all()
+
+
+@each_case
+def test_a_new_head_takes_over_the_state_of_another(case):
+    # From the units alone: what is known of the rows is in the state.
+    X, head, units = case.example()
+    torch.nn.init.constant_(next(head.parameters(), torch.zeros(1)), 0.3)
+    restored = case.likelihood.head(units)
+    restored.load_state_dict(head.state_dict())
+    x, raw = torch.as_tensor(units.enter(X[:5], np.float32)), raw_outputs(head).float()
+    assert torch.equal(restored(raw).log_prob(x), head(raw).log_prob(x))
 
 
 # -- the support ----------------------------------------------------------------------

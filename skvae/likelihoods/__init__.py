@@ -1,8 +1,8 @@
 """p(x|z): from the decoder's raw output to a distribution over whole rows.
 
 A likelihood is a parameter object; its head is the torch module that holds what is
-learned of it. A new one is one subclass of :class:`Likelihood`, one of
-:class:`LikelihoodHead`, and one line in `LIKELIHOODS`.
+learned of it. A new one is one subclass of :class:`Likelihood` and one line in
+`LIKELIHOODS`.
 """
 
 from skvae.likelihoods.base import Likelihood, LikelihoodHead

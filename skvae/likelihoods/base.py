@@ -3,20 +3,33 @@
 import warnings
 
 import numpy as np
+import torch
 from scipy import sparse
 from torch import nn
+from torch.distributions import Independent
 
 from skvae.components import Component
+<<<<<<< HEAD
 from skvae.data.columns import column_name
 from skvae.data.rows import blocks, dense, extremes
+=======
+from skvae.data.columns import called
+from skvae.data.rows import blocks, dense, extremes, feature_sums
+>>>>>>> house-likelihoods
 from skvae.data.units import Units
+from skvae.randomness import seed_torch
 
 # Values so little outside the support are taken for its edge.
 _ROUNDING = 1e-6
 
 
 class Likelihood(Component):
-    """A family of distributions p(x|z); builds the decoder's head."""
+    """A family of distributions p(x|z).
+
+    A new one says in `distribution` what raw decoder output means. Where it learns numbers
+    of its own, `parameters` gives them; where the data's mean is not their raw output,
+    `start` tells what is.
+    """
 
     kind = "likelihood"
 
@@ -24,19 +37,53 @@ class Likelihood(Component):
     support = (-np.inf, np.inf)
     remedy = ""
 
-    def head(self, rows, units) -> "LikelihoodHead":
-        """Return the head for training rows (n, n_features) in model units.
+    #: Raw outputs of the decoder per feature.
+    raw_per_feature = 1
 
-        They may be too many to be held at once: :func:`skvae.data.rows.blocks` gives tensors.
-        """
-        raise NotImplementedError
+    #: Spread of a random start's raw output about that of `start`, relative to He's.
+    start_gain = 1.0
 
     def units(self, X) -> Units:
         """Return the model's units for the training data."""
         return Units.identity(X.shape[1])
 
-    def lens(self) -> nn.Module | None:
-        """Return what the encoder sees the rows through, or None for the rows themselves."""
+    def head(self, units) -> "LikelihoodHead":
+        """Return the decoder's head for rows in these units."""
+        return LikelihoodHead(self, units)
+
+    def parameters(self, units) -> dict[str, torch.Tensor]:
+        """Return what is learned beside the network: by name, one value per feature."""
+        return {}
+
+    def distribution(self, raw, **parameters):
+        """Return p(x|z) of raw output (..., n, n_raw), by feature or by row.
+
+        The parameters come as (..., 1, n_features).
+        """
+        raise NotImplementedError
+
+    def start(self, head, rows) -> torch.Tensor:
+        """Return raw output (n_raw,) whose distribution has the mean of the training rows.
+
+        By default it is that mean, followed by zeros. What `parameters` named is set in the
+        head; this is called without gradients. The rows are in model units, and may be too
+        many to be held at once: :func:`skvae.data.rows.blocks` gives tensors.
+        """
+        raw = torch.zeros(head.n_raw, dtype=torch.float32)
+        raw[: head.n_features] = feature_sums(rows) / len(rows)
+        return raw
+
+    def draw(self, p, rng):
+        """Draw rows from what a head returned, as an array.
+
+        torch's distributions draw from torch's global generator, which is the caller's: it
+        is put back.
+        """
+        with seed_torch(int(rng.randint(2**31))):
+            return p.sample().cpu().numpy()
+
+    def input_transform(self) -> nn.Module | None:
+        """Return what rows go through before the encoder, or None."""
         return None
 
     def linear_start(self, rows, latent_dim, units):
@@ -109,29 +156,43 @@ def _clipped(X, low, high):
 class LikelihoodHead(nn.Module):
     """Turns raw decoder output into p(x|z); holds the likelihood's own parameters.
 
+    Raw output (..., n, n_raw) may have leading axes, and so may the parameters: those of
+    several models are then (n_models, n_features), for raw output (..., n_models, n, n_raw).
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    units : Units
+        Of the model.
+
     Attributes
     ----------
+    n_features : int
     n_raw : int
         Raw outputs that the decoder must give per row.
-    start_bias : Tensor of shape (n_raw,)
-        Raw output whose distribution has the mean of the training data.
     """
 
-    n_raw: int
-
-    #: Spread of a random start's raw output about that, relative to He's.
-    start_gain = 1.0
-
-    #: Whether a noise can be set from held-out residuals (`moments`, `set_noise`).
+    #: Whether a noise can be set from held-out residuals (`squared_residuals`, `set_noise`).
     has_noise = False
 
-    def draw(self, p, rng):
-        """Draw rows from `p` with NumPy's generator.
+    def __init__(self, likelihood, units):
+        super().__init__()
+        self.likelihood = likelihood
+        self.n_features = len(units.scale)
+        self.n_raw = likelihood.raw_per_feature * self.n_features
+        for name, value in likelihood.parameters(units).items():
+            self.register_parameter(name, nn.Parameter(value))
 
-        torch's distributions draw from torch's global generator, which is the
-        caller's.
-        """
-        raise NotImplementedError
+    def forward(self, raw):
+        """Return p(x|z) with event shape (n_features,)."""
+        # An axis for the rows, which come after those of several models.
+        own = {name: value.unsqueeze(-2) for name, value in self._parameters.items()}
+        p = self.likelihood.distribution(raw, **own)
+        return Independent(p, 1 - len(p.event_shape), validate_args=False)
+
+    def draw(self, p, rng):
+        """Draw rows from `p` with NumPy's generator, as an array."""
+        return self.likelihood.draw(p, rng)
 
     def affine_start(self, solution):
         """Take over a closed-form noise; return weight and bias of the raw output."""
@@ -140,3 +201,13 @@ class LikelihoodHead(nn.Module):
     def noise_variance(self):
         """Return the noise variance per feature in model units, or None."""
         return None
+
+
+def smoothed_mean(rows):
+    """Return the mean per feature with half a pseudo-count on either side of [0, 1].
+
+    It is in float64 on the CPU, and inside (0, 1) for rows in [0, 1].
+    """
+    # By blocks: a float64 sum over float32 rows converts them first, and is slow.
+    total = sum(block.sum(0).double() for block in blocks(rows, most=4096))
+    return ((total + 0.5) / (len(rows) + 1)).cpu()

@@ -4,11 +4,9 @@ import numpy as np
 import torch
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
-from torch.distributions import Independent
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from skvae.data.rows import blocks
-from skvae.likelihoods.base import Likelihood, LikelihoodHead
+from skvae.likelihoods.base import Likelihood, smoothed_mean
 
 _REMEDY = "Scale it, for example with MinMaxScaler, or use likelihood='gaussian'."
 
@@ -31,59 +29,18 @@ class Bernoulli(Likelihood):
     support = (0.0, 1.0)
     remedy = _REMEDY
 
-    def head(self, rows, units):
-        """Return a :class:`BernoulliHead` centred at the rows' logits."""
-        return BernoulliHead(_smoothed_mean(rows).logit().cpu())
+    def distribution(self, raw):
+        """Return the distribution whose logits are the raw output."""
+        return TorchBernoulli(logits=raw, validate_args=False)
 
-
-class BernoulliHead(LikelihoodHead):
-    """Raw output is the logit of each feature."""
-
-    def __init__(self, start_bias):
-        super().__init__()
-        self.n_raw = len(start_bias)
-        self.start_bias = start_bias
-
-    def forward(self, raw):
-        """Return p(x|z) with event shape (n_features,)."""
-        return Independent(
-            LeanBernoulli(logits=raw, validate_args=False), 1, validate_args=False
-        )
+    def start(self, head, rows):
+        """Return the logits of the rows' mean."""
+        return smoothed_mean(rows).logit().float()
 
     def draw(self, p, rng):
         """Draw zeros and ones."""
         probability = p.mean.cpu().numpy()
         return (rng.random_sample(probability.shape) < probability).astype(probability.dtype)
-
-
-class LeanBernoulli(TorchBernoulli):
-    """torch's distribution with two temporaries in `log_prob` where torch makes nine.
-
-    Beyond the processor's cache they cost more than all else outside the matrix products.
-    """
-
-    def log_prob(self, value):
-        """Log-probability of each feature; of a grey value minus the cross-entropy."""
-        return _LogitLogProb.apply(*torch.broadcast_tensors(self.logits, value))
-
-
-class _LogitLogProb(torch.autograd.Function):
-    """``x l - log(1 + exp(l))`` of logits `l` and values `x` of one shape."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(logits, value):
-        return (value * logits).sub_(softplus(logits))
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx, grad):
-        logits, value = ctx.saved_tensors
-        return (value - torch.sigmoid(logits)).mul_(grad), None
 
 
 class ContinuousBernoulli(Likelihood):
@@ -102,32 +59,21 @@ class ContinuousBernoulli(Likelihood):
     support = (0.0, 1.0)
     remedy = _REMEDY
 
-    def head(self, rows, units):
-        """Return a :class:`ContinuousBernoulliHead` centred at the rows' mean."""
+    def distribution(self, raw):
+        """Return the distribution whose logits are the raw output."""
+        return StableContinuousBernoulli(logits=raw, validate_args=False)
+
+    def start(self, head, rows):
+        """Return the logits at which the distribution has the rows' mean."""
         # The mean is a monotone function of the logit without a closed inverse.
         logits = torch.linspace(-100, 100, 20001, dtype=torch.float64)
-        means = StableContinuousBernoulli(logits=logits, validate_args=False).mean
-        wanted = _smoothed_mean(rows).cpu().numpy()
-        bias = np.interp(wanted, means.numpy(), logits.numpy())
+        means = self.distribution(logits).mean.numpy()
+        wanted = smoothed_mean(rows).numpy()
+        raw = np.interp(wanted, means, logits.numpy())
         # Beyond the grid the distribution is an exponential one, of mean 1 / |logit|.
-        bias = np.where(wanted < means[0].item(), -1 / wanted, bias)
-        bias = np.where(wanted > means[-1].item(), 1 / (1 - wanted), bias)
-        return ContinuousBernoulliHead(torch.as_tensor(bias))
-
-
-class ContinuousBernoulliHead(LikelihoodHead):
-    """Raw output is the logit of each feature."""
-
-    def __init__(self, start_bias):
-        super().__init__()
-        self.n_raw = len(start_bias)
-        self.start_bias = start_bias
-
-    def forward(self, raw):
-        """Return p(x|z) with event shape (n_features,)."""
-        return Independent(
-            StableContinuousBernoulli(logits=raw, validate_args=False), 1, validate_args=False
-        )
+        raw = np.where(wanted < means[0], -1 / wanted, raw)
+        raw = np.where(wanted > means[-1], 1 / (1 - wanted), raw)
+        return torch.as_tensor(raw, dtype=torch.float32)
 
     def draw(self, p, rng):
         """Draw by inversion of the distribution function."""
@@ -156,11 +102,8 @@ class StableContinuousBernoulli(TorchContinuousBernoulli):
 
     def log_prob(self, value):
         """Log-density: minus the cross-entropy, plus the log-constant."""
-        cross_entropy = binary_cross_entropy_with_logits(
-            self.logits.expand(torch.broadcast_shapes(self.logits.shape, value.shape)),
-            value.expand(torch.broadcast_shapes(self.logits.shape, value.shape)),
-            reduction="none",
-        )
+        pair = torch.broadcast_tensors(self.logits, value)
+        cross_entropy = binary_cross_entropy_with_logits(*pair, reduction="none")
         return self._cont_bern_log_norm() - cross_entropy
 
     @property
@@ -184,10 +127,3 @@ class StableContinuousBernoulli(TorchContinuousBernoulli):
         safe = torch.where(negative > -1e-6, -torch.ones_like(negative), negative)
         x = torch.where(negative > -1e-6, u, torch.log1p(u * torch.expm1(safe)) / safe)
         return torch.where(logits > 0, 1 - x, x).clamp(0, 1).to(self.logits.dtype)
-
-
-def _smoothed_mean(rows):
-    """Mean per feature, kept inside (0, 1) by half a pseudo-count on either side."""
-    # By blocks: a float64 sum over float32 rows converts them first, and is slow.
-    total = sum(block.sum(0).double() for block in blocks(rows, most=4096))
-    return (total + 0.5) / (len(rows) + 1)

@@ -1,13 +1,13 @@
 """The likelihood of one-hot encoded categories."""
 
+from itertools import pairwise
 from numbers import Integral
 
 import numpy as np
 import torch
 from torch.distributions import Distribution, constraints
 
-from skvae.data.rows import feature_sums
-from skvae.likelihoods.base import Likelihood, LikelihoodHead
+from skvae.likelihoods.base import Likelihood, smoothed_mean
 
 
 class Categorical(Likelihood):
@@ -35,32 +35,45 @@ class Categorical(Likelihood):
     def __init__(self, sizes=None):
         self.sizes = sizes
 
-    def head(self, rows, units):
-        """Return a :class:`CategoricalHead` centred at the rows' frequencies."""
-        frequencies = (feature_sums(rows) + 0.5) / (len(rows) + 1)
-        return CategoricalHead(frequencies.log().float(), self._blocks(rows.shape[1]))
+    def distribution(self, raw):
+        """Return the variables whose unnormalised log-probabilities are the raw output."""
+        return OneHotBlocks(raw, self._sizes(raw.shape[-1]))
+
+    def start(self, head, rows):
+        """Return the logarithms of the rows' frequencies."""
+        return smoothed_mean(rows).log().float()
+
+    def draw(self, p, rng):
+        """Draw one category of each variable, by the largest of Gumbel-shifted logits."""
+        logits = p.base_dist.log_probs.cpu().numpy()
+        shifted = logits + rng.gumbel(size=logits.shape)
+        drawn, start = np.zeros_like(logits), 0
+        for size in self._sizes(logits.shape[-1]):
+            chosen = shifted[..., start : start + size].argmax(axis=-1)
+            np.put_along_axis(drawn, chosen[..., None] + start, 1.0, axis=-1)
+            start += size
+        return drawn
 
     def check_support(self, X, feature_names=None, argument="X"):
         """Return one-hot rows, or raise ValueError for others."""
         X = super().check_support(X, feature_names, argument)
-        start = 0
-        ends = np.cumsum(self._blocks(X.shape[1]))
-        broken = sum(_broken(rows, ends) for rows in self._inside(X))
-        for size, is_broken in zip(self._blocks(X.shape[1]), broken, strict=True):
-            if is_broken:
-                raise ValueError(
-                    f"The Categorical likelihood needs exactly one 1 and else 0 in columns "
-                    f"{start} to {start + size - 1} of each row of {argument}. "
-                    f"{self.remedy} Several features need Categorical(sizes=(...))."
-                )
-            start += size
+        ends = np.cumsum(self._sizes(X.shape[1]))
+        variables = [slice(*pair) for pair in pairwise((0, *ends))]
+        broken = sum(_broken(rows, variables) for rows in self._inside(X))
+        if broken.any():
+            first = variables[int(np.argmax(broken > 0))]
+            raise ValueError(
+                f"The Categorical likelihood needs exactly one 1 and else 0 in columns "
+                f"{first.start} to {first.stop - 1} of each row of {argument}. "
+                f"{self.remedy} Several features need Categorical(sizes=(...))."
+            )
         return X
 
     def clip(self, X, name="X"):
         """Refuse what is not one-hot: it has no nearest meaning."""
         return self.check_support(X, argument=name)
 
-    def _blocks(self, n_features):
+    def _sizes(self, n_features):
         sizes = (n_features,) if self.sizes is None else tuple(self.sizes)
         whole = all(isinstance(size, Integral) and size > 0 for size in sizes)
         if not whole or sum(sizes) != n_features:
@@ -71,40 +84,15 @@ class Categorical(Likelihood):
         return sizes
 
 
-def _broken(rows, ends):
-    """Count the rows in which each variable is not one-hot; `ends` are its last columns."""
+def _broken(rows, variables):
+    """Count the rows in which each variable, a slice of columns, is not one-hot."""
     odd = (rows != 0) & (rows != 1)
     return np.array(
         [
             np.count_nonzero(odd[:, part].any(axis=1) | (rows[:, part].sum(axis=1) != 1))
-            for part in map(slice, np.r_[0, ends[:-1]], ends)
+            for part in variables
         ]
     )
-
-
-class CategoricalHead(LikelihoodHead):
-    """Raw output is the unnormalised log-probability of each category."""
-
-    def __init__(self, start_bias, sizes):
-        super().__init__()
-        self.n_raw = len(start_bias)
-        self.start_bias = start_bias
-        self.sizes = sizes
-
-    def forward(self, raw):
-        """Return p(x|z) with event shape (n_features,)."""
-        return OneHotBlocks(raw, self.sizes)
-
-    def draw(self, p, rng):
-        """Draw one category of each variable, by the largest of Gumbel-shifted logits."""
-        logits = p.log_probs.cpu().numpy()
-        shifted = logits + rng.gumbel(size=logits.shape)
-        drawn, start = np.zeros_like(logits), 0
-        for size in self.sizes:
-            chosen = shifted[..., start : start + size].argmax(axis=-1)
-            np.put_along_axis(drawn, chosen[..., None] + start, 1.0, axis=-1)
-            start += size
-        return drawn
 
 
 class OneHotBlocks(Distribution):

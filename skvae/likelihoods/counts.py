@@ -3,24 +3,27 @@
 import numpy as np
 import torch
 from torch import nn
-from torch.distributions import Independent
 from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 
+<<<<<<< HEAD
 from skvae.data.columns import column_name
 from skvae.data.rows import extremes, feature_moments, feature_sums
 from skvae.likelihoods.base import Likelihood, LikelihoodHead
+=======
+from skvae.data.columns import called
+from skvae.data.rows import extremes, feature_moments
+from skvae.likelihoods.base import Likelihood, smoothed_mean
+>>>>>>> house-likelihoods
 
 # Log-rates beyond these leave float32.
 _LOG_RATE_RANGE = (-30.0, 30.0)
 # What the largest rate can still tell.
 _LARGEST_COUNT = 1e13
-# A log-rate off by a few is a rate off by hundreds: start close to the data's own.
-_START_GAIN = 0.01
 
 
 class Log1p(nn.Module):
-    """What the encoder sees of counts: their size, and not their skewness."""
+    """Shows the encoder the size of counts, and not their skewness."""
 
     def forward(self, x):
         """Return ``log(1 + x)``."""
@@ -33,9 +36,16 @@ class Counts(Likelihood):
     support = (0.0, np.inf)
     remedy = "Counts cannot be negative; use likelihood='gaussian' for other data."
 
-    def lens(self):
+    # A log-rate off by a few is a rate off by hundreds: start close to the data's own.
+    start_gain = 0.01
+
+    def input_transform(self):
         """Show the encoder logarithms."""
         return Log1p()
+
+    def start(self, head, rows):
+        """Return the log-means of the rows."""
+        return smoothed_mean(rows).log().float()
 
     def check_support(self, X, feature_names=None, argument="X"):
         """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
@@ -76,25 +86,9 @@ class Poisson(Counts):
     VAETransformer(likelihood='poisson')
     """
 
-    def head(self, rows, units):
-        """Return a :class:`PoissonHead` centred at the rows' mean."""
-        return PoissonHead(_log_mean(rows))
-
-
-class PoissonHead(LikelihoodHead):
-    """Raw output is the log-rate of each feature."""
-
-    start_gain = _START_GAIN
-
-    def __init__(self, start_bias):
-        super().__init__()
-        self.n_raw = len(start_bias)
-        self.start_bias = start_bias
-
-    def forward(self, raw):
-        """Return p(x|z) with event shape (n_features,)."""
-        rate = raw.clamp(*_LOG_RATE_RANGE).exp()
-        return Independent(TorchPoisson(rate, validate_args=False), 1, validate_args=False)
+    def distribution(self, raw):
+        """Return the distribution whose log-rates are the raw output."""
+        return TorchPoisson(raw.clamp(*_LOG_RATE_RANGE).exp(), validate_args=False)
 
     def draw(self, p, rng):
         """Draw counts."""
@@ -115,12 +109,32 @@ class NegativeBinomial(Counts):
     VAETransformer(likelihood='negative_binomial')
     """
 
-    def head(self, rows, units):
-        """Return a :class:`NegativeBinomialHead` with the rows' mean and variance."""
+    def parameters(self, units):
+        """Return the logarithm of each feature's dispersion."""
+        return {"log_dispersion": torch.zeros(len(units.scale), dtype=torch.float32)}
+
+    def distribution(self, raw, log_dispersion):
+        """Return the distribution whose log-means are the raw output."""
+        log_mean = raw.clamp(*_LOG_RATE_RANGE)
+        log_dispersion = log_dispersion.clamp(-10.0, 10.0)
+        return _NegativeBinomial(
+            log_dispersion.exp().expand_as(raw),
+            logits=log_mean - log_dispersion,
+            validate_args=False,
+        )
+
+    def start(self, head, rows):
+        """Return the log-means of the rows; their variance sets the dispersions."""
         mean, variance = feature_moments(rows)
         excess = (variance - mean).clamp(min=1e-3 * (mean.square() + 1e-6))
-        dispersion = (mean.square() / excess).clamp(1e-2, 1e3)
-        return NegativeBinomialHead(_log_mean(rows), dispersion.log().float())
+        head.log_dispersion.copy_((mean.square() / excess).clamp(1e-2, 1e3).log())
+        return super().start(head, rows)
+
+    def draw(self, p, rng):
+        """Draw counts: a Poisson draw with a gamma-distributed rate."""
+        mean = p.mean.cpu().numpy()
+        dispersion = p.base_dist.total_count.cpu().numpy()
+        return rng.poisson(rng.gamma(dispersion, mean / dispersion)).astype(mean.dtype)
 
 
 class _NegativeBinomial(TorchNegativeBinomial):
@@ -132,37 +146,3 @@ class _NegativeBinomial(TorchNegativeBinomial):
             self.total_count.double(), logits=self.logits.double(), validate_args=False
         )
         return p.log_prob(value.double()).to(self.logits.dtype)
-
-
-class NegativeBinomialHead(LikelihoodHead):
-    """Raw output is the log-mean of each feature; the dispersions are the head's own."""
-
-    start_gain = _START_GAIN
-
-    def __init__(self, start_bias, log_dispersion):
-        super().__init__()
-        self.n_raw = len(start_bias)
-        self.start_bias = start_bias
-        self.log_dispersion = nn.Parameter(log_dispersion)
-
-    def forward(self, raw):
-        """Return p(x|z) with event shape (n_features,)."""
-        log_mean = raw.clamp(*_LOG_RATE_RANGE)
-        log_dispersion = self.log_dispersion.clamp(-10.0, 10.0)
-        p = _NegativeBinomial(
-            log_dispersion.exp().expand_as(raw),
-            logits=log_mean - log_dispersion,
-            validate_args=False,
-        )
-        return Independent(p, 1, validate_args=False)
-
-    def draw(self, p, rng):
-        """Draw counts: a Poisson draw with a gamma-distributed rate."""
-        mean = p.mean.cpu().numpy()
-        dispersion = p.base_dist.total_count.cpu().numpy()
-        return rng.poisson(rng.gamma(dispersion, mean / dispersion)).astype(mean.dtype)
-
-
-def _log_mean(rows):
-    """Return the log-mean per feature, with half a pseudo-count."""
-    return ((feature_sums(rows) + 0.5) / (len(rows) + 1)).log().float()

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skvae.likelihoods.moments import as_moment
-
 # The smallest noise variance of a feature that varies, in model units: a Heywood case
 # (a factor that explains one feature wholly) would take it to zero, and the
 # likelihood's gradient to infinity.
@@ -64,7 +62,7 @@ class LinearGaussian:
 
 
 def factor_analysis(covariance, latent_dim, n_samples):
-    """Maximum-likelihood factor analysis of a covariance matrix.
+    """Maximum-likelihood factor analysis of a covariance.
 
     The iteration and its stopping rule are those of
     :class:`sklearn.decomposition.FactorAnalysis`, carried out on the covariance: its
@@ -72,8 +70,8 @@ def factor_analysis(covariance, latent_dim, n_samples):
 
     Parameters
     ----------
-    covariance : ndarray of shape (n_features, n_features), or a moment
-        Normalised by the number of rows; a moment is one of :mod:`skvae.likelihoods.moments`.
+    covariance : DenseSecondMoment or LowRankSecondMoment
+        Of centred rows, normalised by their number.
     latent_dim : int
     n_samples : int
         Rows behind the covariance; scikit-learn's tolerance is on their summed
@@ -83,63 +81,64 @@ def factor_analysis(covariance, latent_dim, n_samples):
     -------
     LinearGaussian
     """
-    covariance = as_moment(covariance)
     variance = covariance.diagonal()
     varies = variance > 0
-    if not varies.any():
-        return LinearGaussian.from_loadings(np.zeros((len(variance), latent_dim)), variance)
-    inner, n_varying = covariance.among(varies), np.count_nonzero(varies)
-    noise = np.ones(n_varying)
+    # A feature that does not vary takes no part: of this noise the logarithm is zero.
+    noise = np.ones(len(variance))
     # One factor fewer than features already reproduces any covariance; scikit-learn's
     # likelihood counts a surplus eigenvalue below 1 wrongly, and stops too early.
-    rank = max(1, min(latent_dim, n_varying - 1))
+    rank = max(1, min(latent_dim, np.count_nonzero(varies) - 1))
+    loadings = np.zeros((len(variance), latent_dim))
     previous = -np.inf
     # 0.01 nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
     tol = max(0.01 / n_samples, 1e-6)
     for _ in range(_MAX_ITERATIONS):
         root = np.sqrt(noise) + 1e-12
-        scaled = inner.over(root)
-        values, vectors = scaled.leading(rank)
+        values, vectors = covariance.leading(rank, root)
         values = np.maximum(values, 1e-12)
-        loadings = vectors * np.sqrt(np.maximum(values - 1, 0)) * root[:, None]
-        unexplained = scaled.diagonal().sum() - values.sum()
+        lengths = np.sqrt(np.maximum(values - 1, 0))
+        loadings[:, :rank] = vectors * lengths * np.where(varies, root, 0.0)[:, None]
+        unexplained = (variance / root**2).sum() - values.sum()
         log_likelihood = -(np.log(values).sum() + unexplained + np.log(noise).sum()) / 2
         if log_likelihood - previous < tol:
             break
         previous = log_likelihood
-        noise = np.maximum(variance[varies] - np.square(loadings).sum(axis=1), 1e-12)
-    full = np.zeros((len(variance), latent_dim))
-    full[np.flatnonzero(varies)[:, None], np.arange(loadings.shape[1])] = loadings
-    full_noise = variance.copy()
-    full_noise[varies] = noise
-    return LinearGaussian.from_loadings(full, full_noise)
+        left = np.maximum(variance - np.square(loadings).sum(axis=1), 1e-12)
+        noise = np.where(varies, left, 1.0)
+    return LinearGaussian.from_loadings(loadings, np.where(varies, noise, 0.0))
 
 
-def probabilistic_pca(covariance, latent_dim, noise_variance=None):
-    """Probabilistic PCA of a covariance matrix (Tipping & Bishop 1999, eqs. 7 and 8).
+def probabilistic_pca(covariance, latent_dim, noise_variance=None, n_samples=np.inf):
+    """Probabilistic PCA of a covariance (Tipping & Bishop 1999, eqs. 7 and 8).
 
     Parameters
     ----------
-    covariance : ndarray of shape (n_features, n_features), or a moment
+    covariance : DenseSecondMoment or LowRankSecondMoment
     latent_dim : int
         At or above ``n_features`` the surplus dimensions carry nothing: one fewer
         than ``n_features`` already reproduces any covariance.
     noise_variance : float, default=None
         A known noise variance; by default its maximum-likelihood value.
+    n_samples : int, default=inf
+        Rows behind the covariance, which is then normalised by one less, as in
+        :class:`sklearn.decomposition.PCA`.
 
     Returns
     -------
     LinearGaussian
     """
-    covariance = as_moment(covariance)
-    variance = covariance.diagonal()
-    n_features, trace = len(variance), variance.sum()
+    # Of a single row the one less would be none.
+    correction = 1 / max(1 - 1 / n_samples, 1 / n_samples)
+    variance = correction * covariance.diagonal()
+    n_features = len(variance)
     rank = min(latent_dim, n_features if noise_variance is not None else n_features - 1)
     loadings = np.zeros((n_features, latent_dim))
     values, vectors = np.zeros(0), np.zeros((n_features, 0))
     if rank > 0:
         values, vectors = covariance.leading(rank)
+        values = correction * values
     if noise_variance is None:
-        noise_variance = max((trace - values.sum()) / (n_features - rank), MIN_NOISE_VARIANCE)
+        left = (variance.sum() - values.sum()) / (n_features - rank)
+        noise_variance = max(left, MIN_NOISE_VARIANCE)
     loadings[:, :rank] = vectors * np.sqrt(np.maximum(values - noise_variance, 0))
     return LinearGaussian.from_loadings(loadings, np.full(n_features, noise_variance))

@@ -1,13 +1,13 @@
 """The Gaussian likelihood."""
 
+from dataclasses import replace
 from numbers import Real
 
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
-from skvae.data.rows import feature_moments, feature_sums
+from skvae.data.rows import feature_moments
 from skvae.data.units import Units
 from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.factor_analysis import (
@@ -15,8 +15,8 @@ from skvae.likelihoods.factor_analysis import (
     factor_analysis,
     probabilistic_pca,
 )
-from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead
-from skvae.likelihoods.moments import moment_of
+from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead, SpikedNormal
+from skvae.likelihoods.second_moments import second_moment
 
 
 class Gaussian(Likelihood):
@@ -82,56 +82,80 @@ default="per_feature"
         """What to do with values outside the support."""
         return "Scale it, for example with MinMaxScaler, or use mean='identity'."
 
+    @property
+    def raw_per_feature(self):
+        """A mean; and a log-scale where the decoder gives the noise."""
+        return 2 if self._heteroscedastic else 1
+
+    @property
+    def start_gain(self):
+        """A scale that is small by chance has huge gradients: start close to the data's."""
+        return 0.1 if self._heteroscedastic else 1.0
+
     def units(self, X):
         """Standardise; by one scale for all features unless each has its own noise."""
         if self._sigmoid:
-            return Units.identity(X.shape[1])
+            return super().units(X)
         return Units.standardizing(X, shared=not self._own_scales)
 
-    def head(self, rows, units):
+    def head(self, units):
         """Return a :class:`GaussianHead` or a :class:`HeteroscedasticHead`."""
-        n_features = rows.shape[1]
-        link, start = self._link(rows)
-        if self._heteroscedastic:
-            return HeteroscedasticHead(start, link, rows)
-        constant = torch.as_tensor(units.constant & self._per_feature)
-        scale = torch.ones(n_features if self._per_feature else 1, dtype=torch.float32)
-        if self._fixed:
-            scale = scale * (self._relative_noise(units))
-        elif self._sigmoid:
-            mean, variance = feature_moments(rows)
-            # Pooled, the variance is about the mean of all features.
-            pooled = variance.mean() + mean.var(correction=0)
-            spread = (variance if self._per_feature else pooled).sqrt().float()
-            scale = scale * spread.clamp(min=MIN_NOISE_VARIANCE**0.5)
-        return GaussianHead(n_features, scale, not self._fixed, constant, link, start)
+        kind = HeteroscedasticHead if self._heteroscedastic else GaussianHead
+        return kind(self, units)
 
-    def _link(self, rows):
-        """Return the mean's link and the raw output whose mean is that of the rows."""
-        if not self._sigmoid:
-            return nn.Identity(), torch.zeros(rows.shape[1], dtype=torch.float32)
-        mean = (feature_sums(rows) / len(rows)).float()
-        return nn.Sigmoid(), mean.clamp(1e-3, 1 - 1e-3).logit()
+    def parameters(self, units):
+        """Return the log-scale of a noise that is learned as such: one, or one per feature."""
+        if self._fixed or self._heteroscedastic:
+            return {}
+        n_scales = len(units.scale) if self.noise == "per_feature" else 1
+        return {"log_scale": torch.zeros(n_scales, dtype=torch.float32)}
+
+    def decoded_mean(self, raw):
+        """Return the mean of raw output, in model units."""
+        return raw.sigmoid() if self._sigmoid else raw
+
+    def start(self, head, rows):
+        """Return the raw output of the rows' mean; their variance is the first noise."""
+        if not (self._sigmoid or self._heteroscedastic):
+            # Model units have made the one zero and the other one.
+            return torch.zeros(head.n_raw, dtype=torch.float32)
+        mean, variance = feature_moments(rows)
+        inner = mean.float().clamp(1e-3, 1 - 1e-3)
+        raw = inner.logit() if self._sigmoid else torch.zeros_like(inner)
+        if self._heteroscedastic:
+            scale = variance.sqrt().float().clamp(min=MIN_NOISE_VARIANCE**0.5)
+            return torch.cat([raw, scale.log()])
+        if self.noise == "isotropic":
+            # Pooled, the variance is about the mean of all features.
+            variance = variance + mean.var(correction=0)
+        head.set_noise(variance)
+        return raw
+
+    def draw(self, p, rng):
+        """Draw from the normal of each feature."""
+        normal = p.base_dist
+        mean, scale = normal.loc.cpu().numpy(), normal.scale.cpu().numpy()
+        if isinstance(normal, SpikedNormal):
+            scale = np.where(normal.draw_slab(rng), 1.0, scale)
+        return (mean + scale * rng.standard_normal(mean.shape)).astype(mean.dtype)
 
     def linear_start(self, rows, latent_dim, units):
         """Return the factor analysis or the probabilistic PCA of the rows."""
         if self._sigmoid:
             return None
-        moment = moment_of(rows, latent_dim)
-        if self._own_scales:
-            # Among all rows it varies, among these not yet: one pseudo-row's worth.
-            unseen = ~units.constant & (moment.diagonal() == 0)
-            if unseen.any():
-                moment = moment.with_diagonal(unseen, 1 / (len(rows) + 1))
-            return factor_analysis(moment, latent_dim, len(rows))
+        covariance, n_rows = second_moment(rows, latent_dim), len(rows)
         if self._fixed:
-            known = self._relative_noise(units) ** 2
-            return probabilistic_pca(moment, latent_dim, noise_variance=known)
-        # PCA normalises by n - 1.
-        correction = len(rows) / max(1, len(rows) - 1)
-        return probabilistic_pca(moment.times(correction), latent_dim)
+            known = self.relative_noise(units) ** 2
+            return probabilistic_pca(covariance, latent_dim, noise_variance=known)
+        if not self._own_scales:
+            return probabilistic_pca(covariance, latent_dim, n_samples=n_rows)
+        solution = factor_analysis(covariance, latent_dim, n_rows)
+        # Among all rows it varies, among these not yet: one pseudo-row's worth.
+        unseen = ~units.constant & (covariance.diagonal() == 0)
+        noise = np.where(unseen, 1 / (n_rows + 1), solution.noise_variance)
+        return replace(solution, noise_variance=noise)
 
-    def _relative_noise(self, units):
+    def relative_noise(self, units):
         """Return a fixed noise in model units."""
         scale = float(units.scale[0])
         # A float32 from a grid would overflow where the check below tells what is wrong.
@@ -148,16 +172,12 @@ default="per_feature"
         return not isinstance(self.noise, str)
 
     @property
-    def _per_feature(self):
-        return self.noise == "per_feature"
-
-    @property
     def _heteroscedastic(self):
         return self.noise == "heteroscedastic"
 
     @property
     def _own_scales(self):
-        return self._per_feature or self._heteroscedastic
+        return self.noise in ("per_feature", "heteroscedastic")
 
     @property
     def _sigmoid(self):

@@ -2,12 +2,9 @@
 
 import math
 
-import numpy as np
 import torch
-from torch import nn
 from torch.distributions import Independent, Normal
 
-from skvae.data.rows import feature_moments
 from skvae.likelihoods.base import LikelihoodHead
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
 
@@ -17,60 +14,47 @@ _SLAB_WEIGHT = 1e-6
 
 
 class GaussianHead(LikelihoodHead):
-    """Raw output is the mean in model units; the noise is the head's own.
+    """Raw output is the mean in model units; the noise is the head's own, or fixed.
 
-    Parameters
+    Attributes
     ----------
-    n_features : int
-    scale : Tensor of shape (n_features,) or (1,)
-        Standard deviation of the noise at the start, in model units.
-    learned : bool
-        Whether the noise is learned or stays at `scale`.
+    log_scale : Tensor of shape (n_features,) or (1,)
+        Of the noise, in model units: of a learned one but for its floor.
     constant : Tensor of shape (n_features,), dtype bool
-        Features that do not vary in the training data; their mean is fixed at 0.
-    link : Module
-        Maps raw output to the mean.
-    start_bias : Tensor of shape (n_features,)
+        Features that do not vary in the training data and have a noise of their own: their
+        mean is fixed at 0.
     """
 
-    def __init__(self, n_features, scale, learned, constant, link, start_bias):
-        super().__init__()
-        self.n_raw = n_features
-        self.n_features = n_features
-        self.has_noise = learned
+    def __init__(self, likelihood, units):
+        super().__init__(likelihood, units)
+        self.has_noise = "log_scale" in self._parameters
+        if not self.has_noise:
+            scale = torch.tensor([likelihood.relative_noise(units)], dtype=torch.float32)
+            self.register_buffer("log_scale", scale.log(), persistent=False)
+        constant = torch.as_tensor(units.constant & (likelihood.noise == "per_feature"))
         self.has_constant = bool(constant.any())
-        self.register_buffer("constant", constant, persistent=True)
-        self.link = link
-        self.register_buffer("start_bias", start_bias, persistent=False)
-        if learned:
-            self.log_scale = nn.Parameter(scale.log())
-        else:
-            self.register_buffer("log_scale", scale.log())
+        self.register_buffer("constant", constant, persistent=False)
 
     def forward(self, raw):
         """Return p(x|z) with event shape (n_features,)."""
-        raw = self.link(raw)
+        mean, scale = self.likelihood.decoded_mean(raw), self._scale().unsqueeze(-2)
         if self.has_constant:
-            raw = raw.masked_fill(self.constant, 0.0)
-            normal = SpikedNormal(raw, self._scale(), self.constant)
+            mean = mean.masked_fill(self.constant, 0.0)
+            normal = SpikedNormal(mean, scale, self.constant)
         else:
-            normal = Normal(raw, self._scale().expand_as(raw), validate_args=False)
+            normal = Normal(mean, scale.expand_as(mean), validate_args=False)
         return Independent(normal, 1, validate_args=False)
 
     def _scale(self):
+        """Return the standard deviation of the noise, by feature or one for all."""
         if not self.has_noise:
-            return self.log_scale.exp().expand(self.n_features)
+            return self.log_scale.exp()
         # A sum, not a clamp: at a clamp the gradient vanishes and the noise stays there.
-        variance = torch.exp(2 * self.log_scale) + MIN_NOISE_VARIANCE
-        return variance.sqrt().expand(self.n_features)
+        return (torch.exp(2 * self.log_scale) + MIN_NOISE_VARIANCE).sqrt()
 
-    def draw(self, p, rng):
-        """Draw from the normal of each feature."""
-        mean, scale = p.base_dist.loc.cpu().numpy(), p.base_dist.scale.cpu().numpy()
-        if self.has_constant:
-            slab = self.constant.cpu().numpy() & (rng.random_sample(mean.shape) < _SLAB_WEIGHT)
-            scale = np.where(slab, 1.0, scale)
-        return (mean + scale * rng.standard_normal(mean.shape)).astype(mean.dtype)
+    @property
+    def _is_shared(self):
+        return self.log_scale.shape[-1] == 1
 
     def affine_start(self, solution):
         """Take over the noise of the closed form; its loadings are the decoder."""
@@ -82,14 +66,14 @@ class GaussianHead(LikelihoodHead):
         """Set a learned noise to these variances per feature, in model units."""
         if not self.has_noise:
             return
-        if len(self.log_scale) == 1:
+        if self._is_shared:
             variance = variance.mean(0, keepdim=True)
         free = (variance - MIN_NOISE_VARIANCE).clamp(min=MIN_NOISE_VARIANCE * 1e-6)
         self.log_scale.copy_(0.5 * free.log())
 
     def shrink(self, variance, share):
         """Draw log-variances (..., n_features) by a share towards their mean."""
-        if len(self.log_scale) == 1:
+        if self._is_shared:
             return variance
         log = variance.clamp(min=MIN_NOISE_VARIANCE).log()
         varies = ~self.constant
@@ -101,50 +85,33 @@ class GaussianHead(LikelihoodHead):
         variance = self._scale().detach().double().square()
         return torch.where(self.constant, _SPIKE_SCALE**2, variance).cpu().numpy()
 
-    def moments(self, p, x):
+    def squared_residuals(self, p, x):
         """Return the squared residuals (..., n_features) that a noise is set from."""
         return (x - p.mean).square()
 
-    def expected_log_prob(self, moments, variance):
-        """Mean log-density of rows with these mean squared residuals.
+    def expected_log_prob(self, residuals, variance):
+        """Return the mean log-density of rows with these mean squared residuals.
 
         `variance` is the noise per feature in model units.
         """
-        if len(self.log_scale) == 1:
+        if self._is_shared:
             variance = variance.mean(-1, keepdim=True).expand_as(variance)
         variance = variance.clamp(min=MIN_NOISE_VARIANCE)
         variance = variance.masked_fill(self.constant, _SPIKE_SCALE**2)
-        return -0.5 * (moments / variance + variance.log() + math.log(2 * math.pi)).sum(-1)
+        return -0.5 * (residuals / variance + variance.log() + math.log(2 * math.pi)).sum(-1)
 
 
 class HeteroscedasticHead(LikelihoodHead):
-    """Raw output is the mean's and then the log-scale of each feature, in model units."""
-
-    # Where a scale is small by chance the gradients are huge: start close to the data's own.
-    start_gain = 0.1
-
-    def __init__(self, start_mean, link, rows):
-        super().__init__()
-        self.n_features = len(start_mean)
-        self.n_raw = 2 * self.n_features
-        self.link = link
-        _, variance = feature_moments(rows)
-        log_scale = variance.sqrt().float().clamp(min=MIN_NOISE_VARIANCE**0.5).log()
-        start_bias = torch.cat([start_mean, log_scale])
-        self.register_buffer("start_bias", start_bias, persistent=False)
+    """Raw output is the mean and then the log-scale of each feature, in model units."""
 
     def forward(self, raw):
         """Return p(x|z) with event shape (n_features,)."""
-        mean, log_scale = raw.split(self.n_features, dim=-1)
+        mean, log_scale = raw.chunk(2, dim=-1)
         # The floor of the learned noise, and no overflow far from the training data.
         variance = torch.exp(2 * log_scale.clamp(max=10.0)) + MIN_NOISE_VARIANCE
-        normal = Normal(self.link(mean), variance.sqrt(), validate_args=False)
+        mean = self.likelihood.decoded_mean(mean)
+        normal = Normal(mean, variance.sqrt(), validate_args=False)
         return Independent(normal, 1, validate_args=False)
-
-    def draw(self, p, rng):
-        """Draw from the normal of each feature."""
-        mean, scale = p.base_dist.loc.cpu().numpy(), p.base_dist.scale.cpu().numpy()
-        return (mean + scale * rng.standard_normal(mean.shape)).astype(mean.dtype)
 
     def affine_start(self, solution):
         """Return the loadings, and a constant log-scale."""
@@ -164,6 +131,11 @@ class SpikedNormal(Normal):
         self.spiked = spiked
         scale = torch.where(spiked, _SPIKE_SCALE, scale).expand_as(loc)
         super().__init__(loc, scale, validate_args=False)
+
+    def draw_slab(self, rng):
+        """Draw which values come from the slab."""
+        spiked = self.spiked.cpu().numpy()
+        return spiked & (rng.random_sample(tuple(self.loc.shape)) < _SLAB_WEIGHT)
 
     @property
     def variance(self):

@@ -6,23 +6,37 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.preprocessing import StandardScaler
 
-from skvae import moments
+from skvae.likelihoods import second_moments
 from skvae.likelihoods.factor_analysis import (
     MIN_NOISE_VARIANCE,
     LinearGaussian,
     factor_analysis,
     probabilistic_pca,
 )
-from skvae.likelihoods.moments import second_moment
+from skvae.likelihoods.second_moments import DenseSecondMoment
 
 LOADERS = [load_iris, load_wine, load_diabetes, load_breast_cancer]
 each_table = pytest.mark.parametrize("load", LOADERS)
 # scikit-learn needs ten seconds for the factor analysis of the last.
 each_small_table = pytest.mark.parametrize("load", LOADERS[:-1])
+
+
+def second_moment(X, block=8192):
+    return DenseSecondMoment.of_rows(X, block).matrix
+
+
+def fa(covariance, latent_dim, n_samples):
+    return factor_analysis(DenseSecondMoment(covariance), latent_dim, n_samples)
+
+
+def ppca(covariance, latent_dim, noise_variance=None):
+    return probabilistic_pca(DenseSecondMoment(covariance), latent_dim, noise_variance)
+
+
 METHODS = {
-    "factor_analysis": lambda covariance, k: factor_analysis(covariance, k, 1000),
-    "probabilistic_pca": probabilistic_pca,
-    "known_noise": lambda covariance, k: probabilistic_pca(covariance, k, 0.3),
+    "factor_analysis": lambda covariance, k: fa(covariance, k, 1000),
+    "probabilistic_pca": ppca,
+    "known_noise": lambda covariance, k: ppca(covariance, k, 0.3),
 }
 each_method = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 each_dim = pytest.mark.parametrize("latent_dim", [1, 2, 3])
@@ -59,7 +73,7 @@ def factors(n_features, n_factors=3, noise=0.5, n=400, seed=0):
 def test_factor_analysis_has_the_likelihood_of_sklearn(load, latent_dim):
     X = standardized(load)
     covariance = second_moment(X)
-    ours = log_likelihood(factor_analysis(covariance, latent_dim, len(X)), covariance)
+    ours = log_likelihood(fa(covariance, latent_dim, len(X)), covariance)
     theirs = FactorAnalysis(latent_dim, svd_method="lapack").fit(X).score(X)
     # The same iteration with the same stopping rule: the same up to rounding, but for
     # our floor under the noise, which costs less than it is.
@@ -71,7 +85,7 @@ def test_factor_analysis_has_the_likelihood_of_sklearn(load, latent_dim):
 def test_probabilistic_pca_is_sklearns(load, latent_dim):
     X = standardized(load)
     covariance = X.T @ X / (len(X) - 1)
-    solution = probabilistic_pca(covariance, latent_dim)
+    solution = ppca(covariance, latent_dim)
     pca = PCA(latent_dim).fit(X)
     np.testing.assert_allclose(implied(solution), pca.get_covariance(), atol=1e-10)
     assert log_likelihood(solution, second_moment(X)) == pytest.approx(pca.score(X), abs=1e-9)
@@ -81,7 +95,7 @@ def test_probabilistic_pca_is_sklearns(load, latent_dim):
 @pytest.mark.parametrize("noise_variance", [0.05, 0.5])
 def test_with_known_noise_no_other_loadings_are_more_likely(latent_dim, noise_variance):
     covariance = second_moment(standardized(load_wine))
-    solution = probabilistic_pca(covariance, latent_dim, noise_variance)
+    solution = ppca(covariance, latent_dim, noise_variance)
     best = log_likelihood(solution, covariance)
     rng = np.random.RandomState(0)
     for step in rng.standard_normal((20, *solution.loadings.shape)) * 0.01:
@@ -90,7 +104,7 @@ def test_with_known_noise_no_other_loadings_are_more_likely(latent_dim, noise_va
 
 
 def test_known_noise_above_all_variance_leaves_no_loadings():
-    solution = probabilistic_pca(np.eye(4), 2, noise_variance=2.0)
+    solution = ppca(np.eye(4), 2, noise_variance=2.0)
     assert not solution.loadings.any()
     np.testing.assert_array_equal(solution.noise_variance, 2.0)
 
@@ -161,7 +175,7 @@ def test_one_feature(method):
 
 
 def test_one_feature_is_all_noise_under_pca():
-    assert probabilistic_pca(np.array([[2.0]]), 1).noise_variance.tolist() == [2.0]
+    assert ppca(np.array([[2.0]]), 1).noise_variance.tolist() == [2.0]
 
 
 @each_method
@@ -188,7 +202,7 @@ def test_a_constant_column_does_not_change_the_others():
     inner = second_moment(standardized(load_iris))
     covariance = np.zeros((5, 5))
     covariance[:4, :4] = inner
-    with_constant, without = factor_analysis(covariance, 2, 150), factor_analysis(inner, 2, 150)
+    with_constant, without = fa(covariance, 2, 150), fa(inner, 2, 150)
     np.testing.assert_allclose(implied(with_constant)[:4, :4], implied(without), atol=1e-12)
 
 
@@ -203,7 +217,7 @@ def test_the_noise_of_a_heywood_case_stops_at_the_floor(method):
 
 def test_singular_data_reach_the_floor_exactly():
     X = standardized(load_iris)
-    solution = probabilistic_pca(second_moment(np.c_[X, X]), 5)
+    solution = ppca(second_moment(np.c_[X, X]), 5)
     np.testing.assert_array_equal(solution.noise_variance, MIN_NOISE_VARIANCE)
 
 
@@ -211,12 +225,14 @@ def test_singular_data_reach_the_floor_exactly():
 def test_a_wide_matrix_goes_by_lanczos_and_agrees_with_the_dense_solver(method, monkeypatch):
     covariance = factors(240)
     calls = []
-    eigsh = moments.eigsh
-    monkeypatch.setattr(moments, "eigsh", lambda *a, **k: calls.append(1) or eigsh(*a, **k))
+    eigsh = second_moments.eigsh
+    monkeypatch.setattr(
+        second_moments, "eigsh", lambda *a, **k: calls.append(1) or eigsh(*a, **k)
+    )
     lanczos = method(covariance, 3)
     assert calls
     calls.clear()
-    monkeypatch.setattr(moments, "_DENSE_WIDTH", 1000)
+    monkeypatch.setattr(second_moments, "_DENSE_WIDTH", 1000)
     dense = method(covariance, 3)
     assert not calls
     # Both to machine precision; FactorAnalysis's iteration carries it on.
@@ -244,7 +260,7 @@ AWKWARD = {
 def test_wide_matrices_are_solved_and_give_the_same_bits_again(case):
     # Lanczos iteration can break down and is then restarted at random: the caller
     # must not see it, neither as an error nor as other bits.
-    first, second = (probabilistic_pca(AWKWARD[case], 3) for _ in range(2))
+    first, second = (ppca(AWKWARD[case], 3) for _ in range(2))
     np.testing.assert_array_equal(first.loadings, second.loadings)
     top = np.linalg.eigvalsh(AWKWARD[case])[:-4:-1]
     spread = np.linalg.eigvalsh(first.loadings.T @ first.loadings)[::-1]
@@ -280,5 +296,5 @@ def test_second_moment_is_computed_in_float64_whatever_the_block(dtype, block):
 def test_solutions_do_not_touch_the_global_generator():
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
-    factor_analysis(factors(240), 3, 400)
+    fa(factors(240), 3, 400)
     np.testing.assert_array_equal(np.random.get_state()[1], before)

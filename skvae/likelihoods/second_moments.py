@@ -1,0 +1,175 @@
+"""The second moment of rows: a matrix, or for many features its leading part.
+
+References
+----------
+N. Halko, P.-G. Martinsson and J. A. Tropp (2011), Finding structure with randomness,
+SIAM Review 53(2), algorithms 4.4 (by scikit-learn) and 5.5.
+"""
+
+import numpy as np
+import torch
+from scipy.linalg import eigh
+from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.utils.extmath import randomized_svd
+
+from skvae.data.rows import as_float64, blocks
+
+# Below this width LAPACK's dense solver is faster than Lanczos iteration.
+_DENSE_WIDTH = 200
+# Above this width the matrix costs more than all that is done with its leading part.
+_WIDEST_MATRIX = 2000
+# What the leading part is found in.
+_SAMPLE_ROWS = 4096
+_SAMPLE_ELEMENTS = 2**25
+
+
+def second_moment(rows, latent_dim):
+    """Return the second moment of centred rows: whole, or what `latent_dim` factors need.
+
+    Parameters
+    ----------
+    rows : Tensor or StreamedRows of shape (n, n_features)
+    latent_dim : int
+
+    Returns
+    -------
+    DenseSecondMoment or LowRankSecondMoment
+    """
+    width = rows.shape[1]
+    # Factors beyond those asked for: with the noise, the order of the directions changes.
+    rank = 2 * latent_dim + 40
+    if width <= _WIDEST_MATRIX or rank > width // 2:
+        return DenseSecondMoment.of_rows(rows)
+    return LowRankSecondMoment.of_rows(rows, rank)
+
+
+class DenseSecondMoment:
+    """A second moment as a matrix.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_features, n_features)
+    """
+
+    def __init__(self, matrix):
+        self.matrix = matrix
+
+    @classmethod
+    def of_rows(cls, X, block=8192):
+        """Take ``X' X / n`` in float64, without a float64 copy of `X`."""
+        parts = (as_float64(rows) for rows in blocks(X, most=block))
+        return cls(sum(rows.T @ rows for rows in parts) / len(X))
+
+    def diagonal(self):
+        """Return the second moment of each feature."""
+        return np.diag(self.matrix).copy()
+
+    def leading(self, count, scale=1.0):
+        """Return the largest `count` eigenvalues, descending, and their vectors.
+
+        They are those of the features divided by `scale`.
+        """
+        matrix = self.matrix / np.outer(scale, scale)
+        width = len(matrix)
+        count = min(count, width)
+        if not matrix.any():
+            return np.zeros(count), np.eye(width, count)
+        if width <= _DENSE_WIDTH or count > width // 10:
+            values, vectors = eigh(matrix, subset_by_index=(width - count, width - 1))
+            return values[::-1], vectors[:, ::-1]
+        return _lanczos(matrix, count)
+
+
+class LowRankSecondMoment:
+    """Leading directions of a second moment and, of what is left, its diagonal.
+
+    The matrix ``axes diag(values) axes' + P diag(rest) P`` is never formed. ``P`` projects
+    on what is orthogonal to the axes, and `rest` gives the variances that are missing: added
+    as a plain diagonal they would count twice along the axes.
+
+    Parameters
+    ----------
+    variance : ndarray of shape (n_features,)
+        The exact diagonal.
+    axes : ndarray of shape (n_features, rank)
+        Orthonormal columns.
+    values : ndarray of shape (rank,)
+        Second moments along the axes.
+    """
+
+    def __init__(self, variance, axes, values):
+        self.variance, self.axes, self.values = variance, axes, values
+        squares = np.square(axes)
+        missing = np.maximum(variance - squares @ values, 0)
+        self.rest = missing / np.maximum(1 - squares.sum(axis=1), 1e-6)
+
+    @classmethod
+    def of_rows(cls, rows, rank):
+        """Take that of all rows, along directions found in evenly spaced ones.
+
+        Among fewer rows than features the largest variances are too large: only their
+        directions are used, and one pass over all rows gives the Nystroem approximation
+        ``S V (V' S V)^-1 V' S`` (algorithm 5.5), which never exceeds `S` itself.
+        """
+        directions = _leading_directions(rows, rank)
+        variance, image = _image(rows, directions)
+        values, vectors = eigh(directions.T @ image)
+        found = values > values[-1] * len(image) * np.finfo(np.float32).eps
+        root = image @ (vectors[:, found] / np.sqrt(values[found]))
+        axes, scale, _ = np.linalg.svd(root, full_matrices=False)
+        return cls(variance, axes, np.square(scale))
+
+    def diagonal(self):
+        """Return the second moment of each feature."""
+        return self.variance.copy()
+
+    def leading(self, count, scale=1.0):
+        """Return the largest `count` eigenvalues, descending, and their vectors.
+
+        They are those of the features divided by `scale`.
+        """
+        width = len(self.variance)
+        if not self.variance.any():
+            return np.zeros(count), np.eye(width, count)
+
+        def product(x):
+            return self.times(x.ravel() / scale) / scale
+
+        operator = LinearOperator((width, width), matvec=product, dtype=np.float64)
+        return _lanczos(operator, count)
+
+    def times(self, x):
+        """Return the product with a vector."""
+        along = self.axes.T @ x
+        beside = self.rest * (x - self.axes @ along)
+        return self.axes @ (self.values * along - self.axes.T @ beside) + beside
+
+
+def _leading_directions(rows, rank):
+    """Return orthonormal columns that span the leading directions of a sample of rows."""
+    n_rows, width = rows.shape
+    most = min(_SAMPLE_ROWS, max(_SAMPLE_ELEMENTS // width, 2 * rank))
+    sample = rows[:: -(-n_rows // most)].cpu().numpy()
+    rank = min(rank, len(sample))
+    _, _, directions = randomized_svd(sample, rank, random_state=0)
+    return np.linalg.qr(directions.T.astype(np.float64)).Q
+
+
+def _image(rows, directions):
+    """Return the variance of each feature and the second moment times `directions`."""
+    columns = torch.as_tensor(directions, dtype=torch.float32, device=rows.device)
+    variance = image = 0
+    for block in blocks(rows):
+        variance = variance + block.double().square().sum(0)
+        image = image + (block.T @ (block @ columns)).double()
+    return variance.cpu().numpy() / len(rows), image.cpu().numpy() / len(rows)
+
+
+def _lanczos(matrix, count):
+    """Return the largest eigenvalues, descending, and their vectors."""
+    # The iteration starts from a random vector, and from another one when the space that
+    # it spans is used up: both are seeded.
+    rng = np.random.default_rng(0)
+    values, vectors = eigsh(matrix, k=count, v0=rng.standard_normal(matrix.shape[0]), rng=rng)
+    order = np.argsort(values)[::-1]
+    return values[order], vectors[:, order]
