@@ -58,13 +58,8 @@ class Case:
 
     def head(self, X):
         units = self.likelihood.units(X)
-<<<<<<< HEAD
         rows = torch.as_tensor(units.to_model(X, np.float32))
-        return self.likelihood.head(rows, units), units
-=======
-        rows = torch.as_tensor(units.enter(X, np.float32))
         return started_head(self.likelihood, rows, units), units
->>>>>>> house-likelihoods
 
     def example(self, n_features=N_FEATURES, n=500):
         """Return rows in the units of the data, their head and their units."""

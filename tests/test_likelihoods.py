@@ -157,13 +157,8 @@ def test_draws_repeat_with_the_generator_and_leave_the_global_ones(case):
 @each_case
 def test_the_start_gives_the_mean_of_the_data(case):
     X, head, units = case.example()
-<<<<<<< HEAD
-    assert head.start_bias.shape == (head.n_raw,)
-    mean = units.to_data(head(head.start_bias[None].float()).mean.detach().numpy())[0]
-=======
     assert head.centre.shape == (head.n_raw,)
-    mean = units.leave(head(head.centre[None].float()).mean.detach().numpy())[0]
->>>>>>> house-likelihoods
+    mean = units.to_data(head(head.centre[None].float()).mean.detach().numpy())[0]
     # Half a pseudo-count keeps a logit finite; it moves a mean by 1/n, or by its n-th part.
     atol = max(1.0, X.mean(axis=0).max() if np.isfinite(case.likelihood.support[0]) else 0)
     np.testing.assert_allclose(mean, X.mean(axis=0), atol=atol / len(X), rtol=1e-5)
@@ -201,7 +196,7 @@ def test_a_new_head_takes_over_the_state_of_another(case):
     torch.nn.init.constant_(next(head.parameters(), torch.zeros(1)), 0.3)
     restored = case.likelihood.head(units)
     restored.load_state_dict(head.state_dict())
-    x, raw = torch.as_tensor(units.enter(X[:5], np.float32)), raw_outputs(head).float()
+    x, raw = torch.as_tensor(units.to_model(X[:5], np.float32)), raw_outputs(head).float()
     assert torch.equal(restored(raw).log_prob(x), head(raw).log_prob(x))
 
 

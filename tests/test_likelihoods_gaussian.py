@@ -29,13 +29,8 @@ def table(n=300, constant=False):
 def build(noise, X):
     likelihood = Gaussian(noise)
     units = likelihood.units(X)
-<<<<<<< HEAD
     rows = torch.as_tensor(units.to_model(X))
-    return likelihood.head(rows, units).double(), units, rows
-=======
-    rows = torch.as_tensor(units.enter(X))
     return started_head(likelihood, rows, units).double(), units, rows
->>>>>>> house-likelihoods
 
 
 def total_mass(p, feature, points):

@@ -9,13 +9,8 @@ from torch import nn
 from torch.distributions import Independent
 
 from skvae.components import Component
-<<<<<<< HEAD
 from skvae.data.columns import column_name
-from skvae.data.rows import blocks, dense, extremes
-=======
-from skvae.data.columns import called
 from skvae.data.rows import blocks, dense, extremes, feature_sums
->>>>>>> house-likelihoods
 from skvae.data.units import Units
 from skvae.randomness import seed_torch
 

@@ -6,15 +6,9 @@ from torch import nn
 from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 
-<<<<<<< HEAD
 from skvae.data.columns import column_name
-from skvae.data.rows import extremes, feature_moments, feature_sums
-from skvae.likelihoods.base import Likelihood, LikelihoodHead
-=======
-from skvae.data.columns import called
 from skvae.data.rows import extremes, feature_moments
 from skvae.likelihoods.base import Likelihood, smoothed_mean
->>>>>>> house-likelihoods
 
 # Log-rates beyond these leave float32.
 _LOG_RATE_RANGE = (-30.0, 30.0)
