@@ -150,8 +150,10 @@ def _can_share(X, units, support):
     """Whether the array itself can serve as the tensor."""
     if sparse.issparse(X) or X.dtype != np.float32 or not X.flags.carray:
         return False
-    if not units.is_identity or support == _UNBOUNDED:
-        return units.is_identity
+    if not units.is_identity:
+        return False
+    if support == _UNBOUNDED:
+        return True
     lowest, highest = extremes(X)
     return lowest.min() >= support[0] and highest.max() <= support[1]
 
@@ -161,10 +163,10 @@ def _should_copy(X, device):
     n_bytes = 4 * X.shape[0] * X.shape[1]
     if device.type == "cuda":
         return n_bytes < torch.cuda.mem_get_info(device)[0] // 2
-    if n_bytes < _SMALL or sparse.issparse(X):
-        return n_bytes < _SMALL
-    has_whole_rows = X.strides[1] == X.itemsize
-    return not has_whole_rows or (X.dtype != np.float32 and not _is_mapped(X))
+    can_stream = sparse.issparse(X) or (
+        X.strides[1] == X.itemsize and (X.dtype == np.float32 or _is_mapped(X))
+    )
+    return n_bytes < _SMALL or not can_stream
 
 
 def _is_mapped(X):

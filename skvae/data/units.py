@@ -77,8 +77,7 @@ class Units:
             [part.dtype for part in parts] == [np.float64, np.float64, np.bool_]
             and loc.ndim == 1
             and loc.shape == scale.shape == constant.shape
-            and np.isfinite(loc).all()
-            and np.isfinite(scale).all()
+            and np.isfinite([loc, scale]).all()
             and (scale > 0).all()
         ):
             raise ValueError(
