@@ -226,7 +226,7 @@ def test_an_arc_between_codes_in_one_direction_is_straight(images):
         ([[1, 0, 0], [-2, 0, 0]], {"path": "spherical"}, "opposite.*path='linear'"),
         ([[0, 0, 0], [1, 0, 0]], {"path": "round"}, "path='round' must be"),
         ([[0, 0, 0], [1, 0, 0]], {"n_steps": 1}, "n_steps must be an integer of at least 2"),
-        ([[0, 0, 0]], {}, "codes must be two"),
+        ([[0, 0, 0]], {}, "codes must hold two rows.*got 1"),
         ([[0, 0], [1, 1]], {}, "Z has 2 columns"),
     ],
 )

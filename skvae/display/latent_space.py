@@ -8,14 +8,9 @@ from sklearn.utils import _safe_indexing, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.multiclass import type_of_target
 
-from skvae.display._ellipses import covariance_ellipses
-from skvae.display._estimator import (
-    check_dimensions,
-    choose_dimensions,
-    encode,
-    posterior_scale,
-)
-from skvae.display._panels import check_plot, has_layout
+from skvae.display.estimator_api import check_dimensions, choose_dimensions, encode
+from skvae.display.estimator_api import posterior_scale
+from skvae.display.panels import check_plot, has_layout
 
 # More classes than this cannot be told apart in a legend; numbers are then a scale.
 _MAX_CLASSES = 20
@@ -226,32 +221,28 @@ class LatentSpaceDisplay:
     def _plot_ellipses(self, numbers, colours):
         from matplotlib.collections import EllipseCollection
 
-        widths, heights, angles = covariance_ellipses(self.ellipse_scale, self.dimensions)
+        widths, heights, angles = _ellipses(self.ellipse_scale, self.dimensions)
         if numbers is not None:
             colours = self.scatter_.to_rgba(numbers)
+        centres = self.codes[self.ellipse_rows][:, self.dimensions]
         self.ellipses_ = EllipseCollection(
             widths,
             heights,
             angles,
             units="xy",
-            offsets=self.codes[self.ellipse_rows][:, self.dimensions],
+            offsets=centres,
             offset_transform=self.ax_.transData,
             facecolors="none",
             edgecolors=colours if isinstance(colours, str) else colours[self.ellipse_rows],
             linewidths=0.7,
         )
         self.ax_.add_collection(self.ellipses_)
-        # Of a collection only the centres widen the limits.
-        turn = np.exp(1j * np.radians(angles))
-        reach = (
-            np.hypot(
-                np.stack([widths * turn.real, widths * turn.imag], axis=1),
-                np.stack([heights * turn.imag, heights * turn.real], axis=1),
-            )
-            / 2
-        )
-        centres = self.ellipses_.get_offsets()
-        self.ax_.update_datalim(np.concatenate([centres - reach, centres + reach]))
+        # Of a collection only the centres widen the limits. An ellipse extends along an
+        # axis as far as the standard deviation there.
+        extent = self.ellipse_scale[:, self.dimensions]
+        if extent.ndim == 3:
+            extent = np.linalg.norm(extent, axis=2)
+        self.ax_.update_datalim(np.concatenate([centres - extent, centres + extent]))
         self.ax_.autoscale_view()
 
     def _plot_legend(self, colours):
@@ -268,6 +259,22 @@ class LatentSpaceDisplay:
         inside = {"loc": "best" if len(self.codes) <= _MANY_ROWS else "upper right"}
         place = outside if has_layout(self.ax_) else inside
         self.legend_ = self.ax_.legend(handles=handles, title=self.target_name, **place)
+
+
+def _ellipses(scale, dimensions):
+    """Return the ellipses of one standard deviation in a latent plane.
+
+    `scale` has the standard deviations of each row, or the Cholesky factor of its
+    covariance. Returned are whole widths and heights, and anticlockwise angles in degrees.
+    """
+    factors = scale[:, dimensions]
+    if factors.ndim == 2:
+        return 2 * factors[:, 0], 2 * factors[:, 1], np.zeros(len(factors))
+    variances, axes = np.linalg.eigh(factors @ factors.swapaxes(1, 2))
+    lengths = 2 * np.sqrt(np.maximum(variances, 0))
+    # The last axis is the longest.
+    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
+    return lengths[:, 1], lengths[:, 0], angles
 
 
 def _markers(n_rows):
