@@ -248,3 +248,9 @@ def test_other_bad_input_is_refused(images, flower, iris, rows):
     with pytest.raises(ValueError, match="Expected 2D array"):
         draw_rows(flower, iris[0])
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("features", [1, "x1", []])
+def test_features_are_a_list(features, flower, iris):
+    with pytest.raises(ValueError, match="must list names of features or indices from 0 to 3"):
+        draw_rows(flower, iris[:5], features=features)

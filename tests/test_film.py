@@ -125,13 +125,16 @@ def test_only_the_final_training_is_filmed_and_ends_with_what_is_kept(
     np.testing.assert_array_equal(frames[-1][:8, :8], grey(corner, X))
 
 
-def test_colours_and_zoom(filmed, path, digits):
-    X = digits[:200, :60]
+@pytest.mark.parametrize("scale", [1, 1 / 17])
+def test_colours_and_zoom(scale, filmed, path, digits):
+    X = scale * digits[:200, :60]
     model = filmed(image_shape=(4, 5, 3), film={"zoom": 2}).fit(X)
     frame = read(path, "RGB")[0][-1]
     assert frame.shape == (32, 40, 3)
     image = model.inverse_transform(norm.ppf(LEVELS[[[0, -1]]])).reshape(4, 5, 3)
-    expected = grey(image, X).repeat(2, axis=0).repeat(2, axis=1)
+    # Colours from 0 to 1 are not stretched, other numbers are.
+    expected = grey(image, X if scale == 1 else np.array([0, 1]))
+    expected = expected.repeat(2, axis=0).repeat(2, axis=1)
     # A GIF has 256 colours.
     assert np.abs(cells(frame)[0, 0] - expected).mean() < 10
 

@@ -1,10 +1,10 @@
 """A film of the decoded latent plane, recorded while the model is trained."""
 
 import os
-from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -24,17 +24,16 @@ _MAX_ENCODED = 1000
 class LatentGridFilm:
     """Callback that films the decoded latent plane while a model is trained.
 
-    Each frame is a mosaic of the images that a grid over two latent dimensions is decoded
-    to, the first dimension from left to right and the second upwards. The grid is evenly
-    spaced in probability: under the prior, or for an autoencoder, which has none, among
-    the codes of the training rows. The film begins with the start of the training and ends
-    with the model that is kept, and is written as a GIF when the training ends, also when
-    an error or an interruption ends it.
+    Each frame shows the images decoded on a grid over two latent dimensions, the first from
+    left to right and the second upwards. The grid is evenly spaced in probability: under
+    the prior, or for an autoencoder, which has none, among the codes of the training rows.
+    The film begins with the model before training and ends with the model that is kept. It
+    is written as a GIF when the training ends, also by an error or an interruption.
 
     Set it on the estimator itself by ``estimator.set_callbacks``. In a pipeline that is
-    the step, and the film is in the units that the step is given. Where
+    the step, and the film is in the units of the data that the step is given. If
     ``early_stopping="cv"`` trains several models, the last is filmed. In a search each fit
-    writes the film anew, and that of the last, the refit, stays.
+    overwrites the film, and that of the last, the refit, stays.
 
     Parameters
     ----------
@@ -44,18 +43,18 @@ class LatentGridFilm:
     every : int, default=1
         Epochs from one frame to the next.
     first_epoch : int, default=10
-        Frames in the first epoch, at steps that become rarer; fewer where it has fewer
-        steps, 0 for none but at its end. Other callbacks see as many subtasks.
+        Frames in the first epoch, at steps that become rarer; fewer if it has fewer steps,
+        with 0 only one at its end. Other callbacks see as many subtasks.
     n_grid : int, default=15
-        Images on a side of the mosaic. With one latent dimension it is a single row.
+        Images on a side of the grid. With one latent dimension it is a single row.
     dimensions : tuple of int, default=(0, 1)
         The latent dimensions that are shown. The others are held at 0, in an autoencoder
         at their median.
     vmin, vmax : float, default=None
-        Values shown as black and as white, by default the least and the greatest of the
-        training rows.
+        Values shown as black and as white. By default the least and the largest of the
+        training rows; of RGB images 0 and 1, or 255.
     zoom : int or "auto", default="auto"
-        Pixels on a side of each pixel of the data; "auto" makes small mosaics larger.
+        Pixels on a side of each pixel of the data; "auto" enlarges small images.
     duration : int, default=100
         Milliseconds that a frame is shown. The last one is shown for two seconds.
 
@@ -66,9 +65,8 @@ class LatentGridFilm:
     Notes
     -----
     The estimator needs `image_shape`, of grey or RGB images. A frame costs a copy of the
-    model and the decoding of the grid. With `random_state` given, training takes the same
-    course with the film and without. It may be pickled; frames of a training that is under
-    way are not.
+    model and the decoding of the grid. With `random_state` given, the trained model is the
+    same with and without the film. Pickling keeps no frames of a training under way.
 
     Examples
     --------
@@ -132,7 +130,9 @@ class LatentGridFilm:
             )
         n_codes = estimator.latent_dim
         dimensions = (0,) if n_codes == 1 else check_dimensions(self.dimensions, n_codes)
-        self._recordings[estimator] = _Recording(shape, dimensions)
+        self._recordings[estimator] = SimpleNamespace(
+            image_shape=shape, dimensions=dimensions, limits=None, frames=[]
+        )
 
     def on_fit_task_begin(self, estimator, context, *, X=None, fitted_estimator=None):
         """Record the start; the estimator gives a model at no later beginning."""
@@ -166,8 +166,8 @@ class LatentGridFilm:
                 )
         _check_path(Path(self.path))
         known = [value for value in (self.vmin, self.vmax) if value is not None]
-        numbers = all(isinstance(value, Real) and np.isfinite(value) for value in known)
-        if not numbers or sorted(set(known)) != known:
+        finite = all(isinstance(value, Real) and np.isfinite(value) for value in known)
+        if not finite or sorted(set(known)) != known:
             raise ValueError(
                 f"vmin={self.vmin!r} and vmax={self.vmax!r} of LatentGridFilm must be finite "
                 "numbers, the first below the second."
@@ -179,26 +179,16 @@ class LatentGridFilm:
         if recording.limits is None:
             recording.limits = value_range(data_range(X), shape, self.vmin, self.vmax)
         low, high = recording.limits
-        tiles = _decode_plane(model, X, recording.dimensions, self.n_grid)
-        image = mosaic(tiles[::-1], shape, gap=0)
-        frame = (255 * rescale(image, low, max(low, high))).round().astype(np.uint8)
-        zoom = self.zoom
-        if zoom == "auto":
-            zoom = max(1, -(-_MIN_SIDE // max(frame.shape[:2])))
+        # Images are drawn from the top, codes grow upwards.
+        tiles = _decode_plane(model, X, recording.dimensions, self.n_grid)[::-1]
+        image = rescale(mosaic(tiles, shape, gap=0), low, max(low, high))
+        frame = (255 * image).round().astype(np.uint8)
+        enough = max(1, -(-_MIN_SIDE // max(frame.shape[:2])))
+        zoom = enough if self.zoom == "auto" else self.zoom
         frame = frame.repeat(zoom, axis=0).repeat(zoom, axis=1)
         # The end of a task is often also that of the one around it.
         if not recording.frames or not np.array_equal(frame, recording.frames[-1]):
             recording.frames.append(frame)
-
-
-@dataclass
-class _Recording:
-    """What is recorded of one fit: uint8 frames, and the values shown as black and white."""
-
-    image_shape: tuple
-    dimensions: tuple
-    limits: tuple | None = None
-    frames: list = field(default_factory=list)
 
 
 def _check_path(path):

@@ -49,16 +49,6 @@ def square_grid(rows):
     return tiles.reshape(n_rows, n_cols, -1)
 
 
-def default_gap(image_shape):
-    """Return the pixels between images: one, and more between large ones."""
-    return max(1, round(min(image_shape[:2]) / 20))
-
-
-def tile_centres(n_images, side, gap):
-    """Return the pixel coordinates of the centres of images in a line."""
-    return np.arange(n_images) * (side + gap) + (side - 1) / 2
-
-
 def mosaic(tiles, image_shape, gap):
     """Return a grid of images as one, (height, width) or (height, width, 3).
 
@@ -97,14 +87,23 @@ def rescale(image, low, high):
 
 
 def draw_images(
-    ax, tiles, image_shape, *, reference=None, gap=None, margins=(0.2, 0.2), **options
+    ax,
+    tiles,
+    image_shape,
+    *,
+    reference=None,
+    gap=None,
+    margins=(0.2, 0.2),
+    xlabels=None,
+    ylabels=None,
+    **options,
 ):
-    """Draw a grid of images as one image, all in the same range of values.
+    """Draw a grid of images as one image, all in the same range of values, and return it.
 
     Parameters
     ----------
     ax : matplotlib Axes or None
-        None makes a new figure.
+        None makes a new figure, with `margins` in inches beside the images.
     tiles : ndarray of shape (n_rows, n_cols, n_features)
         The first row is drawn on top.
     image_shape : (H, W) or (H, W, 3)
@@ -112,21 +111,17 @@ def draw_images(
         Values that set the range; by default those of the images.
     gap : int, default=None
         Pixels between images.
-    margins : (float, float)
-        Width and height in inches that a new figure has beside the images.
+    xlabels, ylabels : dict of int to str, default=None
+        Labels of columns and of rows.
     **options : dict
         `vmin` and `vmax` set the range; the others are for `Axes.imshow`.
-
-    Returns
-    -------
-    matplotlib AxesImage
     """
-    gap = default_gap(image_shape) if gap is None else gap
+    gap = max(1, round(min(image_shape[:2]) / 20)) if gap is None else gap
     if not isinstance(gap, Integral) or gap < 0:
         raise ValueError(f"gap={gap!r} must be a number of pixels, an integer from 0 on.")
     if ax is None:
         ax = _new_axes(*tiles.shape[:2], image_shape, margins)
-    image = mosaic(tiles, image_shape, gap)
+    image, (height, width) = mosaic(tiles, image_shape, gap), image_shape[:2]
     limits = options.pop("vmin", None), options.pop("vmax", None)
     low, high = value_range(tiles if reference is None else reference, image_shape, *limits)
     if len(image_shape) == 3:
@@ -135,7 +130,9 @@ def draw_images(
         colours = np.where(alpha, rescale(image, low, high), 1.0)
         image = np.concatenate([colours, alpha], axis=-1)
     artist = ax.imshow(image, vmin=low, vmax=high, **options)
-    ax.set(xticks=[], yticks=[])
+    for axis, side, labels in ((ax.yaxis, height, ylabels), (ax.xaxis, width, xlabels)):
+        centres = np.array([*(labels or ())]) * (side + gap) + (side - 1) / 2
+        axis.set_ticks(centres, (labels or {}).values())
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skvae.display.estimator_api import check_rows, decode, encode, feature_names_of
-from skvae.display.images import default_gap, find_image_shape, tile_centres
+from skvae.display.images import find_image_shape
 from skvae.display.rows import RowsDisplay
 
 
@@ -139,10 +139,9 @@ class InterpolationDisplay(RowsDisplay):
         if self.ends is not None:
             rows = np.vstack([self.ends[:1], rows, self.ends[1:]])
             labels = ["data", *labels, "data"]
-        options = {"reference": self.ends, "margins": (0.2, 0.6)} | options
-        self._draw_images(ax, rows[None], options)
-        side, gap = self.image_shape[1], default_gap(self.image_shape)
-        self.ax_.set_xticks(tile_centres(len(rows), side, gap), labels)
+        layout = {"reference": self.ends, "margins": (0.2, 0.6)}
+        layout["xlabels"] = dict(enumerate(labels))
+        self._draw_images(ax, rows[None], layout | options)
         self.ax_.set_xlabel("position on the path")
 
     def _plot_table(self, ax, features, options):

@@ -15,7 +15,7 @@ from skvae.display.estimator_api import (
     has_normal_prior,
     n_codes_of,
 )
-from skvae.display.images import draw_images, find_image_shape, tile_centres
+from skvae.display.images import draw_images, find_image_shape
 from skvae.display.panels import check_plot
 
 # The grid spans this central part of the codes: beyond it a model has seen few.
@@ -120,9 +120,13 @@ class LatentGridDisplay:
         codes = None if X is None else encode(estimator, X)
         n_codes = n_codes_of(estimator) if codes is None else codes.shape[1]
         dimensions = choose_dimensions(estimator, dimensions, n_codes, codes)
-        sizes, limits = _per_axis(n_grid, len(dimensions)), _check_limits(limits)
-        if codes is None and not has_normal_prior(estimator):
-            _refuse_no_prior(spacing, limits, type(estimator).__name__)
+        sizes, limits = _check_sizes(n_grid, len(dimensions)), _check_limits(limits)
+        known = codes is not None or has_normal_prior(estimator)
+        if not known and (limits[0] is None or spacing == "quantile"):
+            raise ValueError(
+                f"{type(estimator).__name__} has no prior that spacing={spacing!r} could span: "
+                "pass rows as X, whose codes set the grid, or limits with spacing='value'."
+            )
         grid = tuple(
             _line(n, spacing, limit, codes, i)
             for n, limit, i in zip(sizes, limits, dimensions, strict=False)
@@ -170,27 +174,25 @@ class LatentGridDisplay:
                 f"dimensions={self.dimensions!r} must name one latent dimension for each of "
                 f"the {len(self.grid)} axes of the grid."
             )
-        options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "margins": (0.7, 0.6)} | kwargs
-        # Images are drawn from the top, codes grow upwards.
-        tiles, shape = self.images[::-1], self.image_shape
-        self.image_ = draw_images(
-            ax, tiles, shape, reference=self.value_range, gap=gap, **options
-        )
-        self.ax_ = ax = self.image_.axes
-        self.figure_ = ax.figure
-        ticks, labels = _ticks(self.grid[0], shape[1], gap)
-        ax.set_xticks(ticks, labels, fontsize="small")
-        ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
+        options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "gap": gap} | kwargs
+        layout = {"reference": self.value_range, "margins": (0.7, 0.6)}
+        layout["xlabels"] = _labels(self.grid[0])
         if len(self.grid) == 2:
-            ticks, labels = _ticks(self.grid[1], shape[0], gap)
-            top = len(tiles) * (shape[0] + gap) - gap - 1
-            ax.set_yticks(top - ticks, labels, fontsize="small")
-            ax.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
+            # Images are drawn from the top, codes grow upwards.
+            top = len(self.grid[1]) - 1
+            layout["ylabels"] = {top - i: text for i, text in _labels(self.grid[1]).items()}
+        self.image_ = draw_images(ax, self.images[::-1], self.image_shape, **layout, **options)
+        self.ax_ = self.image_.axes
+        self.figure_ = self.ax_.figure
+        self.ax_.tick_params(labelsize="small")
+        self.ax_.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
+        if len(self.grid) == 2:
+            self.ax_.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
         return self
 
 
-def _ticks(values, side, gap):
-    """Return pixels and labels of the cells along one axis, of some where there are many."""
+def _labels(values):
+    """Return labels of the codes on one axis by their index, of some where there are many."""
     last = len(values) - 1
     least = max(1, -(-last // (_MAX_TICKS - 1)))
     # A step that also meets the last cell, if one is near.
@@ -199,7 +201,7 @@ def _ticks(values, side, gap):
     # Adding 0 takes the sign from what is 0 but for rounding.
     rounded = np.round(values[::step], digits) + 0.0
     labels = [f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") for value in rounded]
-    return tile_centres(len(values), side, gap)[::step], labels
+    return dict(zip(range(0, last + 1, step), labels, strict=True))
 
 
 def data_range(X):
@@ -248,7 +250,7 @@ def _line(n, spacing, limits, codes, dimension):
     return np.quantile(inside, np.linspace(0, 1, n))
 
 
-def _per_axis(n_grid, n_axes):
+def _check_sizes(n_grid, n_axes):
     """Return the number of points on each axis."""
     sizes = tuple(n_grid) if np.iterable(n_grid) else (n_grid,) * n_axes
     if len(sizes) != n_axes or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
@@ -278,17 +280,3 @@ def _check_origin(origin, n_codes):
     if origin.shape != (n_codes,):
         raise ValueError(f"origin must have shape ({n_codes},), got {origin.shape}.")
     return origin
-
-
-def _refuse_no_prior(spacing, limits, name):
-    """Raise ValueError where nothing says which codes are likely."""
-    if limits[0] is None:
-        raise ValueError(
-            f"{name} has no prior to span: pass rows as X, whose codes set the grid, or limits "
-            "with spacing='value'."
-        )
-    if spacing == "quantile":
-        raise ValueError(
-            f"spacing='quantile' needs a distribution of the codes, and {name} has no prior: "
-            "pass rows as X, or spacing='value'."
-        )

@@ -27,28 +27,22 @@ def has_layout(ax):
 
 
 def draw_panels(ax, titles, draw, *, xlabel, ylabel, size=(2.2, 2.2), legend=False):
-    """Draw a grid of panels with common labels.
+    """Draw a panel for each title and return the Axes that they replace, and the panels.
 
     Parameters
     ----------
     ax : matplotlib Axes or None
         The panels take its place and it is hidden; None makes a new figure.
     titles : list of str
-        One for each panel. Long ones are cut.
+        Long ones are cut.
     draw : callable
         ``draw(panel, i)`` draws panel `i` and returns the handles of a legend.
     xlabel, ylabel : str
-        Labels of the panels at the bottom and at the left of the grid.
+        Labels of the panels at the bottom and at the left.
     size : (float, float)
         Width and height of a panel in inches, in a new figure.
     legend : bool
         Whether to draw the handles of the first panel as a legend above all.
-
-    Returns
-    -------
-    ax : matplotlib Axes
-        The hidden Axes whose place the panels take.
-    panels : list of matplotlib Axes
     """
     ax, panels, legend_ax = _make_panels(ax, len(titles), size, legend)
     handles = [draw(panel, i) for i, panel in enumerate(panels)]

@@ -7,7 +7,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
 from skvae.display.estimator_api import check_rows, decode, encode, feature_names_of
-from skvae.display.images import default_gap, find_image_shape, tile_centres
+from skvae.display.images import find_image_shape
 from skvae.display.panels import limits_of
 from skvae.display.rows import RowsDisplay
 
@@ -117,10 +117,8 @@ class ReconstructionDisplay(RowsDisplay):
         }
         named = {name: rows for name, rows in named.items() if rows is not None}
         # The data sets the range: a reconstruction that leaves it is no brighter than white.
-        options = {"reference": self.X, "margins": (1.3, 0.2)} | options
-        self._draw_images(ax, np.stack(list(named.values())), options)
-        side, gap = self.image_shape[0], default_gap(self.image_shape)
-        self.ax_.set_yticks(tile_centres(len(named), side, gap), list(named))
+        layout = {"reference": self.X, "margins": (1.3, 0.2), "ylabels": dict(enumerate(named))}
+        self._draw_images(ax, np.stack(list(named.values())), layout | options)
 
     def _plot_table(self, ax, features, options):
         corrupted = self.X_noisy is not None

@@ -125,14 +125,16 @@ class SampleDisplay(RowsDisplay):
         def draw(panel, i):
             samples = _finite(self.samples[:, i])
             data = None if self.X is None else _finite(self.X[:, i])
-            # The same bins, or the heights could not be compared.
-            limits = limits_of(samples) if data is None else limits_of(samples, data)
-            same = {"density": True, "bins": options.get("bins", np.linspace(*limits, 31))}
-            filled = {"color": "C0", "alpha": 0.6, "label": "samples"} | options
-            handles = [*panel.hist(samples, **filled | same)[2][:1]]
+            # With the same bins the heights can be compared.
+            limits = limits_of(samples, *([] if data is None else [data]))
+            bins = options.get("bins", np.linspace(*limits, 31))
+            filled = (
+                {"color": "C0", "alpha": 0.6, "label": "samples"} | options | {"bins": bins}
+            )
+            handles = [*panel.hist(samples, density=True, **filled)[2][:1]]
             if data is not None:
                 outline = {"histtype": "step", "color": "0.2", "label": "data"}
-                handles += panel.hist(data, **outline | same)[2]
+                handles += panel.hist(data, density=True, bins=bins, **outline)[2]
             panel.set_yticks([])
             return handles
 
