@@ -294,3 +294,12 @@ def test_an_image_shape_that_does_not_fit_is_refused(name, image_shape, message,
     with pytest.raises(ValueError, match=message):
         getattr(display, name).from_estimator(model, rows[:2], image_shape=image_shape)
     assert not plt.get_fignums()
+
+
+@each_display
+def test_several_axes_are_refused(name, model, rows):
+    _, axes = plt.subplots(2, 2)
+    with pytest.raises(TypeError, match="ax must be one matplotlib Axes, got ndarray"):
+        IMAGES[name](getattr(display, name), model, rows, ax=axes)
+    with pytest.raises(TypeError, match="got str"):
+        IMAGES[name](getattr(display, name), model, rows, ax="left")

@@ -105,7 +105,7 @@ def test_without_a_prior_the_grid_spans_the_codes_of_rows(kind, plain, rows):
     np.testing.assert_allclose(value.grid[0], np.linspace(-1, 1, 7))
     with pytest.raises(ValueError, match=r"has no prior.*as X, whose codes"):
         draw_grid(model, **keywords)
-    with pytest.raises(ValueError, match=r"spacing='quantile' needs.*pass rows as X"):
+    with pytest.raises(ValueError, match=r"no prior that spacing='quantile' could span"):
         draw_grid(model, limits=(-1, 1), **keywords)
     with pytest.raises(ValueError, match=r"limits=\(100.0, 101.0\) hold no code of X"):
         draw_grid(model, rows, limits=(100, 101), **keywords)
@@ -143,3 +143,22 @@ def test_a_grid_that_cannot_be_made_is_refused(keywords, message, three):
 def test_a_grid_of_a_table_asks_for_the_shape_of_images(flower):
     with pytest.raises(ValueError, match=r"draws images: pass image_shape.*4 features"):
         draw_grid(flower)
+
+
+@pytest.mark.parametrize("dimensions", [1, (0,)])
+def test_a_grid_has_a_dimension_for_each_axis(dimensions):
+    line = np.linspace(-1, 1, 3)
+    drawn = LatentGridDisplay(
+        grid=(line, line),
+        images=np.zeros((3, 3, 4)),
+        image_shape=(2, 2),
+        dimensions=dimensions,
+    )
+    with pytest.raises(ValueError, match="one latent dimension for each of the 2 axes"):
+        drawn.plot()
+
+
+@pytest.mark.parametrize("gap", [-1, 1.5])
+def test_a_gap_is_a_number_of_pixels(gap, three):
+    with pytest.raises(ValueError, match=f"gap={gap} must be a number of pixels"):
+        draw_grid(three, n_grid=2, gap=gap)

@@ -111,7 +111,7 @@ def test_the_legend_stands_beside_the_points_where_there_is_room(flower, iris):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.zeros((150, 2)), r"y must have shape \(n_samples,\), got \(150, 2\)"),
+        (np.zeros((150, 2)), r"y should be a 1d array, got an array of shape \(150, 2\)"),
         (np.zeros(3), "y has 3 values, but X has 150 rows"),
         (np.array([1.5, "a", None] * 50, dtype=object), "y must hold classes or numbers"),
         (np.r_[np.nan, np.ones(149)], "contains NaN"),
@@ -231,3 +231,10 @@ def test_ellipses_need_a_posterior(plain, rows):
 def test_a_number_of_ellipses_that_is_none_is_refused(ellipses, flower, iris):
     with pytest.raises(ValueError, match=r"ellipses=.* must be a bool or positive integer"):
         draw_codes(flower, iris, ellipses=ellipses)
+
+
+@pytest.mark.parametrize("dimensions", [1, (0,), (0, 5), "ab"])
+def test_dimensions_of_codes_are_checked_when_they_are_drawn(dimensions):
+    drawn = LatentSpaceDisplay(codes=np.zeros((3, 2)), dimensions=dimensions)
+    with pytest.raises(ValueError, match="must be two different integers from 0 to 1"):
+        drawn.plot()

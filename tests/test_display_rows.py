@@ -226,7 +226,7 @@ def test_an_arc_between_codes_in_one_direction_is_straight(images):
         ([[1, 0, 0], [-2, 0, 0]], {"path": "spherical"}, "opposite.*path='linear'"),
         ([[0, 0, 0], [1, 0, 0]], {"path": "round"}, "path='round' must be"),
         ([[0, 0, 0], [1, 0, 0]], {"n_steps": 1}, "n_steps must be an integer of at least 2"),
-        ([[0, 0, 0]], {}, "codes must be two"),
+        ([[0, 0, 0]], {}, "codes must hold two rows.*got 1"),
         ([[0, 0], [1, 1]], {}, "Z has 2 columns"),
     ],
 )
@@ -248,3 +248,9 @@ def test_other_bad_input_is_refused(images, flower, iris, rows):
     with pytest.raises(ValueError, match="Expected 2D array"):
         draw_rows(flower, iris[0])
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("features", [1, "x1", []])
+def test_features_are_a_list(features, flower, iris):
+    with pytest.raises(ValueError, match="must list names of features or indices from 0 to 3"):
+        draw_rows(flower, iris[:5], features=features)

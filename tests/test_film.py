@@ -125,13 +125,16 @@ def test_only_the_final_training_is_filmed_and_ends_with_what_is_kept(
     np.testing.assert_array_equal(frames[-1][:8, :8], grey(corner, X))
 
 
-def test_colours_and_zoom(filmed, path, digits):
-    X = digits[:200, :60]
+@pytest.mark.parametrize("scale", [1, 1 / 17])
+def test_colours_and_zoom(scale, filmed, path, digits):
+    X = scale * digits[:200, :60]
     model = filmed(image_shape=(4, 5, 3), film={"zoom": 2}).fit(X)
     frame = read(path, "RGB")[0][-1]
     assert frame.shape == (32, 40, 3)
     image = model.inverse_transform(norm.ppf(LEVELS[[[0, -1]]])).reshape(4, 5, 3)
-    expected = grey(image, X).repeat(2, axis=0).repeat(2, axis=1)
+    # Colours from 0 to 1 are not stretched, other numbers are.
+    expected = grey(image, X if scale == 1 else np.array([0, 1]))
+    expected = expected.repeat(2, axis=0).repeat(2, axis=1)
     # A GIF has 256 colours.
     assert np.abs(cells(frame)[0, 0] - expected).mean() < 10
 
@@ -241,7 +244,7 @@ def test_it_can_be_pickled_with_its_estimator(filmed, path, digits):
         ({}, {"vmin": np.nan}, ValueError, "vmin=nan"),
         ({}, {"path": "."}, IsADirectoryError, "is a folder"),
         ({}, {"path": "film.png"}, ValueError, r"film\.png end in \.gif"),
-        ({}, {"dimensions": 1}, ValueError, "dimensions=1 of"),
+        ({}, {"dimensions": 1}, ValueError, "dimensions=1 must be"),
         ({}, {"zoom": 10**4}, ValueError, "1200000 pixels a side.* Lower zoom or n_grid"),
         ({}, {"n_grid": 10**4}, ValueError, "80000 pixels a side.* Lower zoom or n_grid"),
         ({}, {"zoom": "large"}, ValueError, "zoom='large'"),
@@ -252,9 +255,7 @@ def test_it_can_be_pickled_with_its_estimator(filmed, path, digits):
 def test_what_cannot_be_filmed_is_refused_before_training(
     parameters, film, error, message, quick, path, digits, monkeypatch
 ):
-    monkeypatch.setattr(
-        "skvae.estimators.trainable.fit_in_mode", lambda *_: pytest.fail("trained")
-    )
+    monkeypatch.setattr("torch.Tensor.backward", lambda *_, **__: pytest.fail("trained"))
     model = quick(**{"image_shape": (8, 8)} | parameters)
     model.set_callbacks(LatentGridFilm(**{"path": path} | film))
     with pytest.raises(error, match=message):

@@ -5,12 +5,12 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display._estimator import check_rows, decode, encode, feature_names_of
-from skvae.display._images import centres, find_image_shape, gap_of, new_axes, show_mosaic
-from skvae.display._panels import check_plot, choose_features, label_panels, legend_in, panels
+from skvae.display.estimator_api import check_rows, decode, encode, feature_names_of
+from skvae.display.images import find_image_shape
+from skvae.display.rows import RowsDisplay
 
 
-class InterpolationDisplay:
+class InterpolationDisplay(RowsDisplay):
     """What a model decodes on the way from one code to another.
 
     Images stand in a line, between the two rows themselves. Of a table each feature is a
@@ -36,7 +36,7 @@ class InterpolationDisplay:
     axes_ : list of matplotlib Axes
         One for each feature that is drawn; of images only `ax_`.
     ax_ : matplotlib Axes
-        The place of the whole.
+        The Axes of the images, or those whose place the panels take.
     figure_ : matplotlib Figure
 
     Examples
@@ -87,14 +87,10 @@ class InterpolationDisplay:
         InterpolationDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        ends = check_rows(X)
-        if len(ends) != 2:
-            raise ValueError(
-                f"X must hold two rows, the first and the last of the path, got {len(ends)}."
-            )
-        return cls._from_path(
-            estimator, encode(estimator, X), X, ends, n_steps, path, image_shape
-        ).plot(ax=ax, **kwargs)
+        ends = _check_pair(X, "X")
+        codes = encode(estimator, X)
+        display = cls._from_path(estimator, codes, n_steps, path, image_shape, X, ends)
+        return display.plot(ax=ax, **kwargs)
 
     @classmethod
     def from_codes(
@@ -116,17 +112,13 @@ class InterpolationDisplay:
         InterpolationDisplay
         """
         check_matplotlib_support(f"{cls.__name__}.from_codes")
-        codes = check_rows(codes, "codes")
-        if len(codes) != 2:
-            raise ValueError(
-                f"codes must be two, the first and the last of the path, got {len(codes)}."
-            )
-        return cls._from_path(estimator, codes, None, None, n_steps, path, image_shape).plot(
-            ax=ax, **kwargs
-        )
+        codes = _check_pair(codes, "codes")
+        display = cls._from_path(estimator, codes, n_steps, path, image_shape)
+        return display.plot(ax=ax, **kwargs)
 
     @classmethod
-    def _from_path(cls, estimator, codes, X, ends, n_steps, path, image_shape):
+    def _from_path(cls, estimator, codes, n_steps, path, image_shape, X=None, ends=None):
+        """Decode the path between two codes; `ends` are the two rows of X as an array."""
         if not isinstance(n_steps, Integral) or n_steps < 2:
             raise ValueError(f"n_steps must be an integer of at least 2, got {n_steps!r}.")
         if path not in _PATHS:
@@ -141,66 +133,42 @@ class InterpolationDisplay:
             image_shape=find_image_shape(estimator, image_shape, decoded.shape[1]),
         )
 
-    def plot(self, ax=None, *, features=None, cmap="gray", vmin=None, vmax=None, **kwargs):
-        """Draw the path.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure. Small multiples take its place.
-        features : list of int or str, default=None
-            Features of a table to draw. By default the first sixteen.
-        cmap : str or Colormap, default="gray"
-            Of grey images.
-        vmin, vmax : float, default=None
-            Values drawn as black and as white. By default the least and the largest of the
-            two rows, without them of what is decoded; of RGB images 0 and 1, or 255.
-        **kwargs : dict
-            For `Axes.imshow`, or for `Axes.plot`.
-
-        Returns
-        -------
-        InterpolationDisplay
-        """
-        check_plot(self, ax)
-        self.image_ = None
-        if self.image_shape is None:
-            self._plot_table(ax, features, kwargs)
-        else:
-            self._plot_images(ax, {"cmap": cmap, "vmin": vmin, "vmax": vmax} | kwargs)
-        self.figure_ = self.ax_.figure
-        return self
-
     def _plot_images(self, ax, options):
-        shape, rows = self.image_shape, self.decoded
+        rows = self.decoded
         labels = [f"{position:.2g}" for position in np.linspace(0, 1, len(rows))]
         if self.ends is not None:
             rows = np.vstack([self.ends[:1], rows, self.ends[1:]])
             labels = ["data", *labels, "data"]
-        if ax is None:
-            ax = new_axes(1, len(rows), shape, margins=(0.2, 0.6))
-        self.image_ = show_mosaic(ax, rows[None], shape, reference=self.ends, **options)
-        ax.set_xticks(centres(len(rows), shape[1], gap_of(shape)), labels)
-        ax.set_xlabel("position on the path")
-        self.ax_, self.axes_ = ax, [ax]
+        layout = {"reference": self.ends, "margins": (0.2, 0.6)}
+        layout["xlabels"] = dict(enumerate(labels))
+        self._draw_images(ax, rows[None], layout | options)
+        self.ax_.set_xlabel("position on the path")
 
-    def _plot_table(self, ax, features, kwargs):
-        names = self.feature_names
-        if names is None:
-            names = feature_names_of(None, None, self.decoded.shape[1])
-        chosen = choose_features(features, names)
-        self.ax_, self.axes_, head = panels(ax, len(chosen), legend=self.ends is not None)
+    def _plot_table(self, ax, features, options):
         position = np.linspace(0, 1, len(self.decoded))
-        for panel, i in zip(self.axes_, chosen, strict=True):
-            line = {"marker": ".", "label": "decoded"} | kwargs
+        line = {"marker": ".", "label": "decoded"} | options
+
+        def draw(panel, i):
             handles = panel.plot(position, self.decoded[:, i], **line)
             if self.ends is not None:
-                ends = {"linestyle": "", "marker": "o", "fillstyle": "none", "color": "0.2"}
-                handles += panel.plot([0, 1], self.ends[:, i], label="data", **ends)
+                circles = {"linestyle": "", "marker": "o", "fillstyle": "none", "color": "0.2"}
+                handles += panel.plot([0, 1], self.ends[:, i], label="data", **circles)
             panel.set_xticks([0, 0.5, 1])
-        if self.ends is not None:
-            legend_in(head, handles)
-        label_panels(self.axes_, names[chosen], "position on the path", "value")
+            return handles
+
+        compared = self.ends is not None
+        labels = {"xlabel": "position on the path", "ylabel": "value", "legend": compared}
+        self._draw_features(ax, features, self.decoded.shape[1], draw, **labels)
+
+
+def _check_pair(rows, name):
+    """Return two rows as a numeric table."""
+    rows = check_rows(rows, name)
+    if len(rows) != 2:
+        raise ValueError(
+            f"{name} must hold two rows, the first and the last of the path, got {len(rows)}."
+        )
+    return rows
 
 
 def _linear(first, last, t):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display._estimator import (
+from skvae.display.estimator_api import (
     check_rows,
     choose_dimensions,
     decode,
@@ -15,8 +15,8 @@ from skvae.display._estimator import (
     has_normal_prior,
     n_codes_of,
 )
-from skvae.display._images import centres, find_image_shape, new_axes, show_mosaic
-from skvae.display._panels import check_plot
+from skvae.display.images import draw_images, find_image_shape
+from skvae.display.panels import check_plot
 
 # The grid spans this central part of the codes: beyond it a model has seen few.
 _COVERAGE = 0.95
@@ -120,27 +120,30 @@ class LatentGridDisplay:
         codes = None if X is None else encode(estimator, X)
         n_codes = n_codes_of(estimator) if codes is None else codes.shape[1]
         dimensions = choose_dimensions(estimator, dimensions, n_codes, codes)
-        sizes, limits = _per_axis(n_grid, len(dimensions)), _check_limits(limits)
-        if codes is None and not has_normal_prior(estimator):
-            _refuse_no_prior(spacing, limits, type(estimator).__name__)
+        sizes, limits = _check_sizes(n_grid, len(dimensions)), _check_limits(limits)
+        known = codes is not None or has_normal_prior(estimator)
+        if not known and (limits[0] is None or spacing == "quantile"):
+            raise ValueError(
+                f"{type(estimator).__name__} has no prior that spacing={spacing!r} could span: "
+                "pass rows as X, whose codes set the grid, or limits with spacing='value'."
+            )
         grid = tuple(
-            _line(n, spacing, limit, None if codes is None else codes[:, i])
+            _line(n, spacing, limit, codes, i)
             for n, limit, i in zip(sizes, limits, dimensions, strict=False)
         )
-        points = _points(grid, dimensions, _check_origin(origin, n_codes))
-        images = decode(estimator, points.reshape(-1, n_codes))
-        shape = find_image_shape(estimator, image_shape, images.shape[1])
+        images = decode_grid(estimator, grid, dimensions, _check_origin(origin, n_codes))
+        shape = find_image_shape(estimator, image_shape, images.shape[2])
         if shape is None:
             raise ValueError(
                 f"{cls.__name__} draws images: pass image_shape=(H, W) or (H, W, C) with a "
-                f"product equal to the {images.shape[1]} features of a row."
+                f"product equal to the {images.shape[2]} features of a row."
             )
         display = cls(
             grid=grid,
-            images=images.reshape(*points.shape[:2], -1),
+            images=images,
             image_shape=shape,
             dimensions=dimensions,
-            value_range=None if X is None else _range_of(check_rows(X)),
+            value_range=None if X is None else data_range(check_rows(X)),
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -171,35 +174,25 @@ class LatentGridDisplay:
                 f"dimensions={self.dimensions!r} must name one latent dimension for each of "
                 f"the {len(self.grid)} axes of the grid."
             )
-        if ax is None:
-            ax = new_axes(*self.images.shape[:2], self.image_shape, margins=(0.7, 0.6))
-        self.ax_, self.figure_ = ax, ax.figure
-        # Images are drawn from the top, values grow upwards.
-        tiles, shape = self.images[::-1], self.image_shape
-        self.image_ = show_mosaic(
-            ax,
-            tiles,
-            shape,
-            reference=self.value_range,
-            gap=gap,
-            cmap=cmap,
-            vmin=vmin,
-            vmax=vmax,
-            **kwargs,
-        )
-        ticks, labels = _ticks(self.grid[0], shape[1], gap)
-        ax.set_xticks(ticks, labels, fontsize="small")
-        ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
+        options = {"cmap": cmap, "vmin": vmin, "vmax": vmax, "gap": gap} | kwargs
+        layout = {"reference": self.value_range, "margins": (0.7, 0.6)}
+        layout["xlabels"] = _labels(self.grid[0])
         if len(self.grid) == 2:
-            ticks, labels = _ticks(self.grid[1], shape[0], gap)
-            top = len(tiles) * (shape[0] + gap) - gap - 1
-            ax.set_yticks(top - ticks, labels, fontsize="small")
-            ax.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
+            # Images are drawn from the top, codes grow upwards.
+            top = len(self.grid[1]) - 1
+            layout["ylabels"] = {top - i: text for i, text in _labels(self.grid[1]).items()}
+        self.image_ = draw_images(ax, self.images[::-1], self.image_shape, **layout, **options)
+        self.ax_ = self.image_.axes
+        self.figure_ = self.ax_.figure
+        self.ax_.tick_params(labelsize="small")
+        self.ax_.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
+        if len(self.grid) == 2:
+            self.ax_.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
         return self
 
 
-def _ticks(values, side, gap):
-    """Return pixels and labels of the cells along one axis, of some where there are many."""
+def _labels(values):
+    """Return labels of the codes on one axis by their index, of some where there are many."""
     last = len(values) - 1
     least = max(1, -(-last // (_MAX_TICKS - 1)))
     # A step that also meets the last cell, if one is near.
@@ -208,27 +201,39 @@ def _ticks(values, side, gap):
     # Adding 0 takes the sign from what is 0 but for rounding.
     rounded = np.round(values[::step], digits) + 0.0
     labels = [f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") for value in rounded]
-    return centres(len(values), side, gap)[::step], labels
+    return dict(zip(range(0, last + 1, step), labels, strict=True))
 
 
-def _range_of(X):
+def data_range(X):
+    """Return the least and the largest value that is not missing."""
+    # A plain array is reduced without a copy, a memory map would be copied.
+    X = np.asarray(X)
     return float(np.nanmin(X)), float(np.nanmax(X))
 
 
-def _points(grid, dimensions, origin):
-    """Return the codes of the grid, (n_rows, n_columns, latent_dim)."""
+def decode_grid(estimator, grid, dimensions, origin):
+    """Return what is decoded at the points of a grid, (n_rows, n_columns, n_features).
+
+    `grid` has the codes at the columns and, of two dimensions, at the rows; the other
+    dimensions are those of `origin`.
+    """
     shape = (1 if len(grid) == 1 else len(grid[1]), len(grid[0]))
     points = np.tile(origin, (*shape, 1))
     points[:, :, dimensions[0]] = grid[0]
     if len(grid) == 2:
         points[:, :, dimensions[1]] = grid[1][:, None]
-    return points
+    return decode(estimator, points.reshape(-1, len(origin))).reshape(*shape, -1)
 
 
-def _line(n, spacing, limits, codes):
+def quantile_function(codes, dimension):
+    """Return the quantile function of codes, without any that of the standard normal."""
+    return norm.ppf if codes is None else partial(np.quantile, codes[:, dimension])
+
+
+def _line(n, spacing, limits, codes, dimension):
     """Return codes along one dimension, from the least to the largest."""
     tail = (1 - _COVERAGE) / 2
-    quantile = norm.ppf if codes is None else partial(np.quantile, codes)
+    quantile = quantile_function(codes, dimension)
     if spacing == "value":
         low, high = quantile([tail, 1 - tail]) if limits is None else limits
         return np.linspace(low, high, n)
@@ -238,13 +243,14 @@ def _line(n, spacing, limits, codes):
         return quantile(np.linspace(tail, 1 - tail, n))
     if codes is None:
         return norm.ppf(np.linspace(*norm.cdf(limits), n))
-    inside = codes[(codes >= limits[0]) & (codes <= limits[1])]
+    known = codes[:, dimension]
+    inside = known[(known >= limits[0]) & (known <= limits[1])]
     if len(inside) == 0:
         raise ValueError(f"limits={limits} hold no code of X. Widen them.")
     return np.quantile(inside, np.linspace(0, 1, n))
 
 
-def _per_axis(n_grid, n_axes):
+def _check_sizes(n_grid, n_axes):
     """Return the number of points on each axis."""
     sizes = tuple(n_grid) if np.iterable(n_grid) else (n_grid,) * n_axes
     if len(sizes) != n_axes or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
@@ -274,17 +280,3 @@ def _check_origin(origin, n_codes):
     if origin.shape != (n_codes,):
         raise ValueError(f"origin must have shape ({n_codes},), got {origin.shape}.")
     return origin
-
-
-def _refuse_no_prior(spacing, limits, name):
-    """Raise ValueError where nothing says which codes are likely."""
-    if limits[0] is None:
-        raise ValueError(
-            f"{name} has no prior to span: pass rows as X, whose codes set the grid, or limits "
-            "with spacing='value'."
-        )
-    if spacing == "quantile":
-        raise ValueError(
-            f"spacing='quantile' needs a distribution of the codes, and {name} has no prior: "
-            "pass rows as X, or spacing='value'."
-        )

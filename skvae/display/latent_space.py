@@ -8,16 +8,15 @@ from sklearn.utils import _safe_indexing, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.multiclass import type_of_target
 
-from skvae.display._ellipses import covariance_ellipses
-from skvae.display._estimator import (
+from skvae.display.estimator_api import (
     check_dimensions,
     choose_dimensions,
     encode,
     posterior_scale,
 )
-from skvae.display._panels import check_plot, has_layout
+from skvae.display.panels import check_plot, has_layout
 
-# More classes than this cannot be told apart in a legend; numbers are then a scale.
+# More classes than this cannot be told apart in a legend; numbers get a colour bar then.
 _MAX_CLASSES = 20
 _MAX_ELLIPSES = 200
 _MANY_ROWS = 5000
@@ -120,22 +119,21 @@ class LatentSpaceDisplay:
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         codes = encode(estimator, X)
         dimensions = choose_dimensions(estimator, dimensions, codes.shape[1], codes)
-        name = "y" if getattr(y, "name", None) is None else str(y.name)
+        name = getattr(y, "name", None)
         rows = scale = None
         if ellipses:
             if len(dimensions) == 1:
                 raise ValueError("ellipses need two latent dimensions; pass ellipses=False.")
-            n_ellipses = _MAX_ELLIPSES if ellipses is True else ellipses
-            if not isinstance(n_ellipses, Integral) or n_ellipses < 1:
+            if not isinstance(ellipses, Integral) or ellipses < 1:
                 raise ValueError(f"ellipses={ellipses!r} must be a bool or positive integer.")
-            n_ellipses = min(n_ellipses, len(codes))
-            rows = np.linspace(0, len(codes) - 1, n_ellipses).astype(int)
+            most = min(len(codes), _MAX_ELLIPSES if ellipses is True else ellipses)
+            rows = np.linspace(0, len(codes) - 1, most).astype(int)
             scale = posterior_scale(estimator, _safe_indexing(X, rows))
         display = cls(
             codes=codes,
             dimensions=dimensions,
             y=None if y is None else _check_target(y, len(codes)),
-            target_name=name,
+            target_name="y" if name is None else str(name),
             ellipse_rows=rows,
             ellipse_scale=scale,
         )
@@ -167,19 +165,24 @@ class LatentSpaceDisplay:
 
         self.dimensions = check_dimensions(self.dimensions, self.codes.shape[1])
         self.classes_, numbers = _read_target(self.y)
+        self.scatter_ = self.ellipses_ = self.legend_ = self.colorbar_ = None
         if ax is None:
             _, ax = plt.subplots(figsize=(6.0, 4.8), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
-        self.scatter_ = self.ellipses_ = self.legend_ = self.colorbar_ = None
-        colours = self._colours(numbers, cmap)
-        if len(self.dimensions) == 1:
-            self._plot_line(numbers, colours, kwargs)
+        x = self.codes[:, self.dimensions[0]]
+        ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
+        if len(self.dimensions) == 1 and self.y is None:
+            ax.hist(x, **{"bins": "auto", "color": "C0"} | kwargs)
+            ax.set_ylabel("rows")
             return self
-        x, y = self.codes[:, self.dimensions].T
-        self.scatter_ = ax.scatter(x, y, **colours | _markers(len(x)) | kwargs)
+        colours = self._colours(numbers, cmap)
+        markers = {"s": 20 if len(x) <= 300 else 8, "alpha": 0.8, "linewidths": 0}
+        self.scatter_ = ax.scatter(x, self._heights(numbers), **colours | markers | kwargs)
+        if len(self.dimensions) == 1:
+            return self
         if self.ellipse_rows is not None:
-            self._plot_ellipses(numbers, colours["c"])
-        ax.set(xlabel=f"$z_{{{self.dimensions[0]}}}$", ylabel=f"$z_{{{self.dimensions[1]}}}$")
+            edges = colours["c"] if numbers is None else self.scatter_.to_rgba(numbers)
+            self._plot_ellipses(edges)
         if legend and self.classes_ is not None:
             self._plot_legend(colours["c"])
         elif legend and numbers is not None:
@@ -187,6 +190,19 @@ class LatentSpaceDisplay:
             # Points overlap and may be transparent; the scale is not.
             self.colorbar_.solids.set_alpha(1)
         return self
+
+    def _heights(self, numbers):
+        """Label the vertical axis and return where the points are on it."""
+        if len(self.dimensions) == 2:
+            self.ax_.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
+            return self.codes[:, self.dimensions[1]]
+        self.ax_.set_ylabel(self.target_name)
+        if numbers is not None:
+            return numbers
+        self.ax_.set_yticks(range(len(self.classes_)), [str(label) for label in self.classes_])
+        place = np.searchsorted(self.classes_, self.y)
+        # Points are spread over the strip of their class so that they hide each other less.
+        return place + 0.6 * ((np.arange(len(place)) * 0.618034) % 1 - 0.5)
 
     def _colours(self, numbers, cmap):
         """Return the colour arguments of a scatter."""
@@ -199,88 +215,68 @@ class LatentSpaceDisplay:
         n = len(self.classes_)
         usual = "tab10" if n <= 10 else "tab20" if n <= 20 else "turbo"
         table = mpl.colormaps.get_cmap(cmap or usual)
-        # Qualitative tables are taken in their order, scales from end to end.
+        # The colours of a qualitative map are taken in order, others evenly spaced.
         qualitative = n <= table.N <= 20
         palette = table(np.arange(n) if qualitative else np.linspace(0, 1, n))
         return {"c": palette[np.searchsorted(self.classes_, self.y)]}
 
-    def _plot_line(self, numbers, colours, kwargs):
-        """Draw codes of one dimension."""
-        ax, x = self.ax_, self.codes[:, self.dimensions[0]]
-        ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
-        if self.y is None:
-            ax.hist(x, **{"bins": "auto", "color": "C0"} | kwargs)
-            ax.set_ylabel("rows")
-            return
-        if numbers is not None:
-            self.scatter_ = ax.scatter(x, numbers, **colours | _markers(len(x)) | kwargs)
-            ax.set_ylabel(self.target_name)
-            return
-        place = np.searchsorted(self.classes_, self.y)
-        # Spread over the strip in a fixed order, so that points do not hide each other.
-        height = place + 0.6 * ((np.arange(len(x)) * 0.618034) % 1 - 0.5)
-        self.scatter_ = ax.scatter(x, height, **colours | _markers(len(x)) | kwargs)
-        ax.set_yticks(range(len(self.classes_)), [str(label) for label in self.classes_])
-        ax.set_ylabel(self.target_name)
-
-    def _plot_ellipses(self, numbers, colours):
+    def _plot_ellipses(self, colours):
         from matplotlib.collections import EllipseCollection
 
-        widths, heights, angles = covariance_ellipses(self.ellipse_scale, self.dimensions)
-        if numbers is not None:
-            colours = self.scatter_.to_rgba(numbers)
+        centres = self.codes[self.ellipse_rows][:, self.dimensions]
+        shapes, extent = _ellipses(self.ellipse_scale, self.dimensions)
         self.ellipses_ = EllipseCollection(
-            widths,
-            heights,
-            angles,
+            **shapes,
             units="xy",
-            offsets=self.codes[self.ellipse_rows][:, self.dimensions],
+            offsets=centres,
             offset_transform=self.ax_.transData,
             facecolors="none",
             edgecolors=colours if isinstance(colours, str) else colours[self.ellipse_rows],
             linewidths=0.7,
         )
         self.ax_.add_collection(self.ellipses_)
-        # Of a collection only the centres widen the limits.
-        turn = np.exp(1j * np.radians(angles))
-        reach = (
-            np.hypot(
-                np.stack([widths * turn.real, widths * turn.imag], axis=1),
-                np.stack([heights * turn.imag, heights * turn.real], axis=1),
-            )
-            / 2
-        )
-        centres = self.ellipses_.get_offsets()
-        self.ax_.update_datalim(np.concatenate([centres - reach, centres + reach]))
+        # matplotlib includes only the centres in the limits.
+        self.ax_.update_datalim(np.concatenate([centres - extent, centres + extent]))
         self.ax_.autoscale_view()
 
     def _plot_legend(self, colours):
         from matplotlib.lines import Line2D
 
-        shown = [colours[np.flatnonzero(self.y == label)[0]] for label in self.classes_]
+        first_rows = np.unique(self.y, return_index=True)[1]
+        marker = {"linestyle": "", "marker": "o", "markersize": 5}
         handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=5, color=c, label=str(label))
-            for c, label in zip(shown, self.classes_, strict=True)
+            Line2D([], [], color=colours[i], label=str(self.y[i]), **marker) for i in first_rows
         ]
-        # Beside the points where the figure makes room for it.
-        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-        # To look for the best place among many points takes long.
-        inside = {"loc": "best" if len(self.codes) <= _MANY_ROWS else "upper right"}
-        place = outside if has_layout(self.ax_) else inside
+        if has_layout(self.ax_):
+            # Beside the points, as the figure makes room for it.
+            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        else:
+            # Finding the best place among many points is slow.
+            place = {"loc": "best" if len(self.codes) <= _MANY_ROWS else "upper right"}
         self.legend_ = self.ax_.legend(handles=handles, title=self.target_name, **place)
 
 
-def _markers(n_rows):
-    """Return the size and opacity of points that so many rows leave readable."""
-    return {"s": 20 if n_rows <= 300 else 8, "alpha": 0.8, "linewidths": 0}
+def _ellipses(scale, dimensions):
+    """Return the shapes of ellipses of one standard deviation in the latent plane.
+
+    `scale` has the standard deviations of each row, or the Cholesky factor of its
+    covariance. Also returned is how far the ellipses extend along the axes.
+    """
+    scale = scale[:, dimensions]
+    if scale.ndim == 2:
+        widths, heights = 2 * scale.T
+        return {"widths": widths, "heights": heights, "angles": np.zeros(len(scale))}, scale
+    variances, axes = np.linalg.eigh(scale @ scale.swapaxes(1, 2))
+    # The last axis is the longest.
+    heights, widths = 2 * np.sqrt(np.maximum(variances, 0)).T
+    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
+    shapes = {"widths": widths, "heights": heights, "angles": angles}
+    return shapes, np.linalg.norm(scale, axis=2)
 
 
 def _check_target(y, n_rows):
     """Return y as an array; refuse one that does not fit the rows."""
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] != 1:
-        raise ValueError(f"y must have shape (n_samples,), got {y.shape}: pass one column.")
-    y = column_or_1d(y)
+    y = column_or_1d(y, input_name="y")
     if len(y) != n_rows:
         raise ValueError(f"y has {len(y)} values, but X has {n_rows} rows.")
     _read_target(y)
@@ -288,11 +284,11 @@ def _check_target(y, n_rows):
 
 
 def _read_target(y):
-    """Return the classes of a target, or its numbers; None for the other."""
+    """Return the classes of a target and its numbers; one of them is None."""
     if y is None:
         return None, None
     with warnings.catch_warnings():
-        # It warns of many classes, which are drawn as numbers, and of NaN before it raises.
+        # Many classes, of which it warns, are drawn as numbers; for NaN it raises an error.
         warnings.simplefilter("ignore")
         kind = type_of_target(y, input_name="y")
     if kind == "unknown":

@@ -6,26 +6,14 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display._estimator import check_rows, decode, encode, feature_names_of
-from skvae.display._images import (
-    centres,
-    find_image_shape,
-    gap_of,
-    new_axes,
-    show_mosaic,
-)
-from skvae.display._panels import (
-    check_plot,
-    choose_features,
-    label_panels,
-    legend_in,
-    limits_of,
-    panels,
-)
+from skvae.display.estimator_api import check_rows, decode, encode, feature_names_of
+from skvae.display.images import find_image_shape
+from skvae.display.panels import limits_of
+from skvae.display.rows import RowsDisplay
 
 
-class ReconstructionDisplay:
-    """Rows and what a model makes of them.
+class ReconstructionDisplay(RowsDisplay):
+    """Rows and their reconstructions by a model.
 
     Images stand over their reconstructions. Of a table each feature is drawn, its
     reconstruction against its value. Use :meth:`from_estimator` to create one.
@@ -33,11 +21,11 @@ class ReconstructionDisplay:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Rows as they are.
+        The data.
     reconstruction : ndarray of shape (n_samples, n_features)
         What the model returns.
     X_noisy : ndarray of shape (n_samples, n_features), default=None
-        Corrupted rows, from which the model restored the others.
+        Corrupted rows, which the model was given to restore.
     feature_names : ndarray of shape (n_features,), default=None
         By default x0, x1, ...
     image_shape : tuple of int, default=None
@@ -50,7 +38,7 @@ class ReconstructionDisplay:
     axes_ : list of matplotlib Axes
         One for each feature that is drawn; of images only `ax_`.
     ax_ : matplotlib Axes
-        The place of the whole.
+        The Axes of the images, or those whose place the panels take.
     figure_ : matplotlib Figure
 
     Examples
@@ -75,15 +63,7 @@ class ReconstructionDisplay:
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator,
-        X,
-        *,
-        X_noisy=None,
-        n_images=10,
-        image_shape=None,
-        ax=None,
-        **kwargs,
+        cls, estimator, X, *, X_noisy=None, n_images=10, image_shape=None, ax=None, **kwargs
     ):
         """Encode and decode rows and draw both.
 
@@ -129,73 +109,34 @@ class ReconstructionDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, features=None, cmap="gray", vmin=None, vmax=None, **kwargs):
-        """Draw rows and reconstructions.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure. Small multiples take its place.
-        features : list of int or str, default=None
-            Features of a table to draw. By default the first sixteen.
-        cmap : str or Colormap, default="gray"
-            Of grey images.
-        vmin, vmax : float, default=None
-            Values drawn as black and as white. By default the least and the largest of X;
-            of RGB images 0 and 1, or 255.
-        **kwargs : dict
-            For `Axes.imshow`, or for `Axes.scatter`.
-
-        Returns
-        -------
-        ReconstructionDisplay
-        """
-        check_plot(self, ax)
-        self.image_ = None
-        if self.image_shape is None:
-            self._plot_table(ax, features, kwargs)
-        else:
-            self._plot_images(ax, {"cmap": cmap, "vmin": vmin, "vmax": vmax} | kwargs)
-        self.figure_ = self.ax_.figure
-        return self
-
     def _plot_images(self, ax, options):
-        shape = self.image_shape
-        lines = {
+        named = {
             "Data": self.X,
             "Corrupted": self.X_noisy,
             "Reconstruction": self.reconstruction,
         }
-        lines = {name: rows for name, rows in lines.items() if rows is not None}
-        if ax is None:
-            ax = new_axes(len(lines), len(self.X), shape, margins=(1.3, 0.2))
-        tiles = np.stack(list(lines.values()))
+        named = {name: rows for name, rows in named.items() if rows is not None}
         # The data sets the range: a reconstruction that leaves it is no brighter than white.
-        self.image_ = show_mosaic(ax, tiles, shape, reference=self.X, **options)
-        ax.set_yticks(centres(len(lines), shape[0], gap_of(shape)), list(lines))
-        self.ax_, self.axes_ = ax, [ax]
+        layout = {"reference": self.X, "margins": (1.3, 0.2), "ylabels": dict(enumerate(named))}
+        self._draw_images(ax, np.stack(list(named.values())), layout | options)
 
-    def _plot_table(self, ax, features, kwargs):
-        names = self.feature_names
-        if names is None:
-            names = feature_names_of(None, None, self.X.shape[1])
-        chosen = choose_features(features, names)
+    def _plot_table(self, ax, features, options):
         corrupted = self.X_noisy is not None
-        self.ax_, self.axes_, head = panels(ax, len(chosen), size=(2.2, 2.5), legend=corrupted)
-        options = {"s": 10, "linewidths": 0, "alpha": 0.6, "color": "C0"} | kwargs
-        for panel, i in zip(self.axes_, chosen, strict=True):
+        options = {"s": 10, "linewidths": 0, "alpha": 0.6, "color": "C0"} | options
+
+        def draw(panel, i):
             values, decoded = self.X[:, i], self.reconstruction[:, i]
             handles, shown = [], [values, decoded]
             if corrupted:
-                grey = options | {"color": "0.75"}
-                noisy = panel.scatter(values, self.X_noisy[:, i], label="corrupted", **grey)
-                handles.append(noisy)
-                shown.append(self.X_noisy[:, i])
+                grey, noisy = options | {"color": "0.75"}, self.X_noisy[:, i]
+                handles.append(panel.scatter(values, noisy, label="corrupted", **grey))
+                shown.append(noisy)
             handles.append(panel.scatter(values, decoded, label="reconstruction", **options))
             panel.axline((0, 0), slope=1, color="0.3", linewidth=0.8, zorder=1)
-            # The same on both axes, so that the diagonal is what is wanted.
+            # With the same limits on both axes the diagonal is a perfect reconstruction.
             limits = limits_of(*shown)
             panel.set(xlim=limits, ylim=limits)
-        if corrupted:
-            legend_in(head, handles)
-        label_panels(self.axes_, names[chosen], "data", "reconstruction")
+            return handles
+
+        labels = {"xlabel": "data", "ylabel": "reconstruction", "legend": corrupted}
+        self._draw_features(ax, features, self.X.shape[1], draw, size=(2.2, 2.5), **labels)

@@ -5,28 +5,16 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display._estimator import check_rows, draw, feature_names_of, n_features_of
-from skvae.display._images import (
-    fill_grid,
-    find_image_shape,
-    near_square,
-    new_axes,
-    show_mosaic,
-)
-from skvae.display._panels import (
-    check_plot,
-    choose_features,
-    label_panels,
-    legend_in,
-    limits_of,
-    panels,
-)
+from skvae.display.estimator_api import check_rows, draw, feature_names_of, n_features_of
+from skvae.display.images import find_image_shape, square_grid
+from skvae.display.panels import limits_of
+from skvae.display.rows import RowsDisplay
 
 _N_IMAGES, _N_ROWS = 25, 1000
 
 
-class SampleDisplay:
-    """Draws from the prior, decoded.
+class SampleDisplay(RowsDisplay):
+    """Samples of the model: codes drawn from the prior and decoded.
 
     Images are drawn as they are, of a table the histogram of each feature. Use
     :meth:`from_estimator` to create one.
@@ -49,7 +37,7 @@ class SampleDisplay:
     axes_ : list of matplotlib Axes
         One for each feature that is drawn; of images only `ax_`.
     ax_ : matplotlib Axes
-        The place of the whole.
+        The Axes of the images, or those whose place the panels take.
     figure_ : matplotlib Figure
 
     Examples
@@ -130,66 +118,30 @@ class SampleDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax=None, *, features=None, cmap="gray", vmin=None, vmax=None, **kwargs):
-        """Show the samples.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            By default those of a new figure. Small multiples take its place.
-        features : list of int or str, default=None
-            Features of a table to draw. By default the first sixteen.
-        cmap : str or Colormap, default="gray"
-            Of grey images.
-        vmin, vmax : float, default=None
-            Values drawn as black and as white. By default the least and the largest of X,
-            else of the samples; of RGB images 0 and 1, or 255.
-        **kwargs : dict
-            For `Axes.imshow`, or for `Axes.hist` of the samples.
-
-        Returns
-        -------
-        SampleDisplay
-        """
-        check_plot(self, ax)
-        self.image_ = None
-        if self.image_shape is None:
-            self._plot_table(ax, features, kwargs)
-        else:
-            self._plot_images(ax, {"cmap": cmap, "vmin": vmin, "vmax": vmax} | kwargs)
-        self.figure_ = self.ax_.figure
-        return self
-
     def _plot_images(self, ax, options):
-        n_rows, n_cols = near_square(len(self.samples))
-        if ax is None:
-            ax = new_axes(n_rows, n_cols, self.image_shape)
-        tiles = fill_grid(self.samples, n_rows, n_cols)
-        self.image_ = show_mosaic(ax, tiles, self.image_shape, reference=self.X, **options)
-        self.ax_, self.axes_ = ax, [ax]
+        self._draw_images(ax, square_grid(self.samples), {"reference": self.X} | options)
 
-    def _plot_table(self, ax, features, kwargs):
-        names = self.feature_names
-        if names is None:
-            names = feature_names_of(None, None, self.samples.shape[1])
-        chosen = choose_features(features, names)
-        self.ax_, self.axes_, head = panels(ax, len(chosen), legend=self.X is not None)
-        for panel, i in zip(self.axes_, chosen, strict=True):
-            drawn = (
-                [self.samples[:, i]] if self.X is None else [self.samples[:, i], self.X[:, i]]
+    def _plot_table(self, ax, features, options):
+        def draw(panel, i):
+            samples = _finite(self.samples[:, i])
+            data = None if self.X is None else _finite(self.X[:, i])
+            # With the same bins the heights can be compared.
+            limits = limits_of(samples, *([] if data is None else [data]))
+            bins = options.get("bins", np.linspace(*limits, 31))
+            filled = (
+                {"color": "C0", "alpha": 0.6, "label": "samples"} | options | {"bins": bins}
             )
-            drawn = [values[np.isfinite(values)] for values in drawn]
-            # The same bins, or the heights could not be compared.
-            bins = kwargs.get("bins", np.linspace(*limits_of(*drawn), 31))
-            filled = {"color": "C0", "alpha": 0.6, "label": "samples"} | kwargs
-            handles = panel.hist(drawn[0], density=True, **filled | {"bins": bins})[2][:1]
-            if self.X is not None:
+            handles = [*panel.hist(samples, density=True, **filled)[2][:1]]
+            if data is not None:
                 outline = {"histtype": "step", "color": "0.2", "label": "data"}
-                handles = [
-                    *handles,
-                    *panel.hist(drawn[1], density=True, bins=bins, **outline)[2],
-                ]
+                handles += panel.hist(data, density=True, bins=bins, **outline)[2]
             panel.set_yticks([])
-        if self.X is not None:
-            legend_in(head, handles)
-        label_panels(self.axes_, names[chosen], "value", "density")
+            return handles
+
+        compared = self.X is not None
+        labels = {"xlabel": "value", "ylabel": "density", "legend": compared}
+        self._draw_features(ax, features, self.samples.shape[1], draw, **labels)
+
+
+def _finite(values):
+    return values[np.isfinite(values)]

@@ -1,17 +1,13 @@
-"""The course of a training."""
+"""Loss and its terms during training."""
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display._estimator import model_of
-from skvae.display._panels import check_plot, label_panels, legend_in, panels
+from skvae.display.estimator_api import model_of
+from skvae.display.panels import check_plot, draw_panels
 
-_TITLES = {
-    "loss": "Loss",
-    "reconstruction": "Reconstruction",
-    "kl": "KL divergence",
-}
-# Few epochs are marked each, so that one between gaps is seen too.
+_TITLES = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL divergence"}
+# Up to this many epochs are marked each, so that one between gaps is seen too.
 _FEW_EPOCHS = 30
 
 
@@ -38,7 +34,7 @@ class TrainingDisplay:
     axes_ : list of matplotlib Axes
         One for each term.
     ax_ : matplotlib Axes
-        The place of the whole.
+        The hidden Axes whose place the panels take.
     figure_ : matplotlib Figure
 
     Examples
@@ -103,16 +99,17 @@ class TrainingDisplay:
         """
         check_plot(self, ax)
         terms = self._check_terms(terms)
-        self.ax_, self.axes_, head = panels(ax, len(terms), size=(2.9, 2.5), legend=True)
-        self.figure_ = self.ax_.figure
         self.lines_, self.best_lines_ = {}, []
-        for panel, term in zip(self.axes_, terms, strict=True):
-            self._plot_term(panel, term, kwargs)
-        titles = [_TITLES[term] for term in terms]
-        label_panels(self.axes_, titles, "epoch", "nats per row")
-        handles = [self.lines_[name] for name in _both(terms[0]) if name in self.lines_]
-        handles += self.best_lines_[:1]
-        legend_in(head, handles)
+        self.ax_, self.axes_ = draw_panels(
+            ax,
+            [_TITLES[term] for term in terms],
+            lambda panel, i: self._plot_term(panel, terms[i], kwargs),
+            xlabel="epoch",
+            ylabel="nats per row",
+            size=(2.9, 2.5),
+            legend=True,
+        )
+        self.figure_ = self.ax_.figure
         return self
 
     def _check_terms(self, terms):
@@ -127,26 +124,28 @@ class TrainingDisplay:
             raise ValueError(f"terms={terms!r} must list some of {', '.join(_TITLES)}.")
         return terms
 
-    def _plot_term(self, panel, term, kwargs):
+    def _plot_term(self, panel, term, options):
+        """Draw the lines of a term and return them."""
         from matplotlib.ticker import MaxNLocator
 
-        epochs = np.arange(1, len(self.history["loss"]) + 1)
+        epochs, drawn = np.arange(1, len(self.history["loss"]) + 1), []
         marker = "." if len(epochs) <= _FEW_EPOCHS else None
-        styles = ({"label": "training"}, {"label": "validation", "linestyle": "--"})
-        for name, style in zip(_both(term), styles, strict=True):
+        validation = {"label": "validation", "linestyle": "--"}
+        for name, style in {
+            term: {"label": "training"},
+            f"validation_{term}": validation,
+        }.items():
             values = self.history.get(name)
             if values is not None and np.isfinite(values).any():
-                options = {"marker": marker, **style, **kwargs}
-                (self.lines_[name],) = panel.plot(epochs, values, **options)
+                drawn += panel.plot(epochs, values, **{"marker": marker, **style, **options})
+                self.lines_[name] = drawn[-1]
         if self.best_epoch is not None:
             label = "best epoch" if self.best_epoch else "best: the start"
             mark = {"color": "0.4", "linewidth": 1, "linestyle": ":", "label": label}
-            self.best_lines_.append(panel.axvline(self.best_epoch, **mark))
+            drawn.append(panel.axvline(self.best_epoch, **mark))
+            self.best_lines_.append(drawn[-1])
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-
-
-def _both(term):
-    return term, f"validation_{term}"
+        return drawn
 
 
 def _find_best(history, score):

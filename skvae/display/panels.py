@@ -1,23 +1,16 @@
-"""Small multiples: several aligned Axes in the place of one."""
+"""Several panels side by side in the place of one Axes."""
 
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-# More small multiples than this are too small to read.
+# More panels than this are too small to read.
 MAX_PANELS = 16
 _MAX_TITLE = 22
 _LEGEND_INCHES = 0.3
 
 
 def check_plot(display, ax):
-    """Refuse to draw without matplotlib, and on what is no Axes.
-
-    Parameters
-    ----------
-    display : object
-    ax : object
-        What the caller passed as Axes.
-    """
+    """Refuse to draw without matplotlib, and on anything but one Axes or None."""
     check_matplotlib_support(f"{type(display).__name__}.plot")
     from matplotlib.axes import Axes
 
@@ -28,58 +21,71 @@ def check_plot(display, ax):
         )
 
 
-def panels(ax, n_panels, *, size=(2.2, 2.2), legend=False):
-    """Return the place and the Axes of small multiples.
+def has_layout(ax):
+    """Whether the figure makes room for what stands beside its Axes."""
+    return ax.figure.get_layout_engine() is not None
+
+
+def draw_panels(ax, titles, draw, *, xlabel, ylabel, size=(2.2, 2.2), legend=False):
+    """Draw a panel for each title and return the Axes that they replace, and the panels.
 
     Parameters
     ----------
     ax : matplotlib Axes or None
-        Its place is taken and it is hidden; None makes a new figure.
-    n_panels : int
+        The panels take its place and it is hidden; None makes a new figure.
+    titles : list of str
+        Long ones are cut.
+    draw : callable
+        ``draw(panel, i)`` draws panel `i` and returns the handles of a legend.
+    xlabel, ylabel : str
+        Labels of the panels at the bottom and at the left.
     size : (float, float)
         Width and height of a panel in inches, in a new figure.
     legend : bool
-        Whether to keep a line free above the panels.
-
-    Returns
-    -------
-    ax : matplotlib Axes
-        The place of the whole.
-    axes : list of matplotlib Axes
-    head : matplotlib Axes or None
-        The free line.
+        Whether to draw the handles of the first panel as a legend above all.
     """
+    ax, panels, legend_ax = _make_panels(ax, len(titles), size, legend)
+    handles = [draw(panel, i) for i, panel in enumerate(panels)]
+    if legend:
+        options = {"loc": "center", "frameon": False, "borderaxespad": 0}
+        legend_ax.legend(handles=handles[0], ncols=len(handles[0]), **options)
+    n_cols = panels[0].get_subplotspec().get_gridspec().ncols
+    for i, (panel, title) in enumerate(zip(panels, titles, strict=True)):
+        short = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 1]}…"
+        panel.set_title(short, fontsize="medium")
+        if i + n_cols >= len(panels):
+            panel.set_xlabel(xlabel)
+        if i % n_cols == 0:
+            panel.set_ylabel(ylabel)
+    return ax, panels
+
+
+def _make_panels(ax, n_panels, size, legend):
+    """Return the Axes to replace, the panels, and hidden Axes for a legend or None."""
     import matplotlib.pyplot as plt
     from matplotlib.gridspec import GridSpecFromSubplotSpec
 
-    n_cols = _n_columns(n_panels)
+    # Up to four columns that leave few cells empty.
+    n_cols = 3 if n_panels in (5, 6, 9) else min(n_panels, 4)
     if ax is None:
-        figsize = (n_cols * size[0], -(-n_panels // n_cols) * size[1] + 0.3 * legend)
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+        height = -(-n_panels // n_cols) * size[1] + _LEGEND_INCHES * legend
+        _, ax = plt.subplots(figsize=(n_cols * size[0], height), layout="constrained")
     else:
         # In a small place a panel may be a quarter smaller.
         n_cols = min(n_cols, max(1, round(_inches(ax)[0] / (0.75 * size[0]))))
         n_cols = -(-n_panels // -(-n_panels // n_cols))
+    n_rows = -(-n_panels // n_cols)
     ax.set_axis_off()
-    place, head = _place_of(ax), None
+    place, legend_ax = _grid_cell(ax), None
     if legend:
         share = min(0.5, _LEGEND_INCHES / _inches(ax)[1])
-        top, place = GridSpecFromSubplotSpec(
-            2, 1, subplot_spec=place, height_ratios=(share, 1 - share)
-        )
-        head = ax.figure.add_subplot(top)
-        head.set_axis_off()
+        top, place = GridSpecFromSubplotSpec(2, 1, place, height_ratios=(share, 1 - share))
+        legend_ax = ax.figure.add_subplot(top)
+        legend_ax.set_axis_off()
     # A layout engine finds the room for labels; without one it is reserved here.
     spaces = {} if has_layout(ax) else {"wspace": 0.45, "hspace": 0.7}
-    n_rows = -(-n_panels // n_cols)
-    grid = GridSpecFromSubplotSpec(n_rows, n_cols, subplot_spec=place, **spaces)
-    cells = [(i // n_cols, i % n_cols) for i in range(n_panels)]
-    return ax, [ax.figure.add_subplot(grid[cell]) for cell in cells], head
-
-
-def _n_columns(n_panels):
-    """Return up to four columns that leave few cells empty."""
-    return 3 if n_panels in (5, 6, 9) else min(n_panels, 4)
+    grid = GridSpecFromSubplotSpec(n_rows, n_cols, place, **spaces)
+    return ax, [ax.figure.add_subplot(grid[i]) for i in range(n_panels)], legend_ax
 
 
 def _inches(ax):
@@ -87,7 +93,7 @@ def _inches(ax):
     return ax.get_window_extent().size / ax.figure.dpi
 
 
-def _place_of(ax):
+def _grid_cell(ax):
     """Return the cell of a grid that an Axes stands in."""
     from matplotlib.gridspec import GridSpec
 
@@ -99,42 +105,10 @@ def _place_of(ax):
     return GridSpec(1, 1, figure=ax.figure, **sides)[0]
 
 
-def has_layout(ax):
-    """Whether the figure makes room for what stands beside its Axes."""
-    return ax.figure.get_layout_engine() is not None
-
-
-def legend_in(head, handles):
-    """Draw one legend for all panels in the line above them."""
-    return head.legend(
-        handles=handles, loc="center", ncols=len(handles), frameon=False, borderaxespad=0
-    )
-
-
-def label_panels(axes, titles, xlabel, ylabel):
-    """Title the panels; label those at the left and at the bottom of their grid."""
-    n_cols = axes[0].get_subplotspec().get_gridspec().ncols
-    for i, (panel, title) in enumerate(zip(axes, titles, strict=True)):
-        short = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 1]}…"
-        panel.set_title(short, fontsize="medium")
-        if i + n_cols >= len(axes):
-            panel.set_xlabel(xlabel)
-        if i % n_cols == 0:
-            panel.set_ylabel(ylabel)
-
-
 def choose_features(features, names):
     """Return the indices of the features to draw, by default the first sixteen.
 
-    Parameters
-    ----------
-    features : list of int or str, or None
-        Indices or names.
-    names : ndarray of shape (n_features,)
-
-    Returns
-    -------
-    list of int
+    `features` is a list of indices or names; `names` are those of all features.
     """
     if features is None:
         return list(range(min(len(names), MAX_PANELS)))

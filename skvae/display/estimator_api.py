@@ -1,4 +1,4 @@
-"""What displays ask of an estimator: by its public methods, through a Pipeline or a search."""
+"""Calls of an estimator's public methods, also through a Pipeline or a search."""
 
 from numbers import Integral
 
@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 
 def steps_of(estimator):
-    """Return the steps of a Pipeline, of a search those of its best; the model is last."""
+    """Return all steps of a Pipeline, or of a search's best one; the model is last."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     if not isinstance(estimator, Pipeline):
         return [estimator]
@@ -33,21 +33,21 @@ def encode(estimator, X):
 
 
 def decode(estimator, codes):
-    """Return the rows that codes stand for, (n_samples, n_features), in X's own units."""
+    """Return decoded rows, (n_samples, n_features), in the units of X."""
     check_is_fitted(estimator)
     return np.asarray(_ask(estimator, "inverse_transform", "to decode codes")(codes))
 
 
 def draw(estimator, n_samples, mean, random_state):
-    """Return rows drawn from the model, pushed back through the steps before it."""
+    """Return samples of the model, transformed back by the steps before it."""
     check_is_fitted(estimator)
     *before, model = steps_of(estimator)
-    # What is not asked for is not passed: other densities have fewer parameters.
+    # Options are only passed if given: other density estimators have fewer.
     options = {"mean": True} if mean else {}
     if random_state is not None:
         options["random_state"] = random_state
     samples = _ask(model, "sample", "to draw from its prior")(n_samples, **options)
-    # Mixtures give their components too.
+    # Mixtures also return the components.
     rows = samples[0] if isinstance(samples, tuple) else samples
     for step in reversed(before):
         rows = _ask(step, "inverse_transform", "to go back to the units of X")(rows)
@@ -65,7 +65,7 @@ def posterior_scale(estimator, X):
 
 
 def has_normal_prior(estimator):
-    """Whether codes are standard normal: autoencoders and PCA leave them as they come."""
+    """Whether codes have a standard normal prior; those of autoencoders and PCA have none."""
     return hasattr(model_of(estimator), "latent_posterior")
 
 
@@ -77,13 +77,13 @@ def n_codes_of(estimator):
 def n_features_of(estimator):
     """Return the width of the rows that an estimator was fitted on."""
     check_is_fitted(estimator)
-    # A first step that takes rows as they come may not know it.
+    # Stateless first steps may not store it.
     known = [step for step in steps_of(estimator) if hasattr(step, "n_features_in_")]
     return getattr(estimator, "n_features_in_", None) or known[0].n_features_in_
 
 
 def check_rows(X, name="X"):
-    """Return rows as a numeric table; its missing values stay."""
+    """Return rows as a numeric array, which may have missing values."""
     return check_array(X, ensure_all_finite="allow-nan", input_name=name)
 
 
@@ -129,7 +129,7 @@ def _name(estimator):
 
 
 def _ask(estimator, method, purpose):
-    """Return a method; where there is none say who lacks it and what it is for."""
+    """Return a method; if it is missing say in which step and what it is for."""
     if hasattr(estimator, method):
         return getattr(estimator, method)
     lacking = [step for step in steps_of(estimator) if not hasattr(step, method)]

@@ -1,34 +1,27 @@
-"""Rows as pictures: their shape, and many of them as one image in one Axes."""
+"""Rows as images: their shape, and a grid of images drawn as one image."""
 
 from numbers import Integral
 
 import numpy as np
 
-from skvae.display._estimator import model_of
+from skvae.display.estimator_api import model_of
 
 
 def find_image_shape(estimator, image_shape, n_features):
-    """Return (H, W) or (H, W, 3), or None where rows are no images.
+    """Return (H, W) or (H, W, 3), or None if rows are no images.
 
-    Without one given it is the estimator's own, if that fits the rows: steps before the
-    estimator may have changed their width.
+    By default it is the estimator's own, if it fits the rows: earlier steps of a Pipeline
+    may have changed their width.
     """
-    if image_shape is not None:
-        return check_image_shape(image_shape, n_features)
-    # Of other estimators it is the same parameter, or none.
-    model = model_of(estimator)
-    own = model.get_params(deep=False).get("image_shape") if _has_params(model) else None
-    if own is None or np.prod(own) != n_features:
-        return None
-    return check_image_shape(own, n_features)
-
-
-def _has_params(model):
-    return hasattr(model, "get_params")
+    if image_shape is None:
+        image_shape = getattr(model_of(estimator), "image_shape", None)
+        if image_shape is None or np.prod(image_shape) != n_features:
+            return None
+    return check_image_shape(image_shape, n_features)
 
 
 def check_image_shape(image_shape, n_features):
-    """Return a shape as (H, W) or (H, W, 3); refuse one that is not that of the rows."""
+    """Return a shape as (H, W) or (H, W, 3); refuse one that does not fit the rows."""
     shape = tuple(image_shape) if np.iterable(image_shape) else (image_shape,)
     whole = all(isinstance(side, Integral) and side > 0 for side in shape)
     if len(shape) not in (2, 3) or not whole or np.prod(shape) != n_features:
@@ -44,37 +37,23 @@ def check_image_shape(image_shape, n_features):
     return tuple(int(side) for side in (shape[:2] if shape[-1:] == (1,) else shape))
 
 
-def near_square(n_images):
-    """Return numbers of rows and columns that hold so many images."""
-    n_cols = int(np.ceil(np.sqrt(n_images)))
-    return -(-n_images // n_cols), n_cols
+def square_grid(rows):
+    """Return rows line by line in a nearly square grid, (n_rows, n_cols, n_features).
 
-
-def fill_grid(rows, n_rows, n_cols):
-    """Return rows laid out line by line, (n_rows, n_cols, n_features); NaN where none is."""
+    Cells without a row are NaN.
+    """
+    n_cols = int(np.ceil(np.sqrt(len(rows))))
+    n_rows = -(-len(rows) // n_cols)
     tiles = np.full((n_rows * n_cols, rows.shape[1]), np.nan)
     tiles[: len(rows)] = rows
     return tiles.reshape(n_rows, n_cols, -1)
 
 
-def gap_of(image_shape):
-    """Return the pixels between images: one, and more between large ones."""
-    return max(1, round(min(image_shape[:2]) / 20))
-
-
 def mosaic(tiles, image_shape, gap):
-    """Return a grid of images as one.
+    """Return a grid of images as one, (height, width) or (height, width, 3).
 
-    Parameters
-    ----------
-    tiles : ndarray of shape (n_rows, n_cols, n_features)
-    image_shape : (H, W) or (H, W, 3)
-    gap : int
-        Pixels between two images, NaN.
-
-    Returns
-    -------
-    ndarray of shape (height, width) or (height, width, 3)
+    `tiles` has shape (n_rows, n_cols, n_features). The `gap` pixels between two images
+    are NaN.
     """
     (n_rows, n_cols), (height, width, *channels) = tiles.shape[:2], image_shape
     canvas = np.full((n_rows, height + gap, n_cols, width + gap, *channels), np.nan)
@@ -84,16 +63,11 @@ def mosaic(tiles, image_shape, gap):
     return whole[: len(whole) - gap, : whole.shape[1] - gap]
 
 
-def centres(n_images, side, gap):
-    """Return the pixel coordinates of the centres of images in a line."""
-    return np.arange(n_images) * (side + gap) + (side - 1) / 2
-
-
 def value_range(reference, image_shape, vmin=None, vmax=None):
     """Return the values drawn as black and as white (or full colour).
 
-    Grey values span those of the reference. Colours are not stretched where they are
-    recognised as numbers up to 1 or up to 255.
+    Grey values span those of the reference. Colours are not stretched if they look like
+    numbers up to 1 or up to 255.
     """
     reference = np.asarray(reference)
     finite = reference[np.isfinite(reference)]
@@ -107,48 +81,65 @@ def value_range(reference, image_shape, vmin=None, vmax=None):
     return low if vmin is None else vmin, high if vmax is None else vmax
 
 
-def show_mosaic(ax, tiles, image_shape, *, reference=None, gap=None, vmin, vmax, **kwargs):
-    """Draw a grid of images as one, all in the same range of values.
+def rescale(image, low, high):
+    """Return values as fractions of a range, from 0 to 1."""
+    return np.clip((image - low) / ((high - low) or 1.0), 0, 1)
+
+
+def draw_images(
+    ax,
+    tiles,
+    image_shape,
+    *,
+    reference=None,
+    gap=None,
+    margins=(0.2, 0.2),
+    xlabels=None,
+    ylabels=None,
+    **options,
+):
+    """Draw a grid of images as one image, all in the same range of values, and return it.
 
     Parameters
     ----------
-    ax : matplotlib Axes
+    ax : matplotlib Axes or None
+        None makes a new figure, with `margins` in inches beside the images.
     tiles : ndarray of shape (n_rows, n_cols, n_features)
         The first row is drawn on top.
     image_shape : (H, W) or (H, W, 3)
     reference : array-like, default=None
-        Values that set the range; by default those drawn.
+        Values that set the range; by default those of the images.
     gap : int, default=None
         Pixels between images.
-    vmin, vmax : float or None
-        The range, where it is chosen.
-    **kwargs : dict
-        For `Axes.imshow`.
-
-    Returns
-    -------
-    matplotlib AxesImage
+    xlabels, ylabels : dict of int to str, default=None
+        Labels of columns and of rows.
+    **options : dict
+        `vmin` and `vmax` set the range; the others are for `Axes.imshow`.
     """
-    gap = gap_of(image_shape) if gap is None else gap
+    gap = max(1, round(min(image_shape[:2]) / 20)) if gap is None else gap
     if not isinstance(gap, Integral) or gap < 0:
         raise ValueError(f"gap={gap!r} must be a number of pixels, an integer from 0 on.")
-    image = mosaic(tiles, image_shape, gap)
-    reference = tiles if reference is None else reference
-    low, high = value_range(reference, image_shape, vmin, vmax)
+    if ax is None:
+        ax = _new_axes(*tiles.shape[:2], image_shape, margins)
+    image, (height, width) = mosaic(tiles, image_shape, gap), image_shape[:2]
+    limits = options.pop("vmin", None), options.pop("vmax", None)
+    low, high = value_range(tiles if reference is None else reference, image_shape, *limits)
     if len(image_shape) == 3:
         # Gaps are transparent; a colour out of range would be drawn as another.
         alpha = np.isfinite(image).all(axis=-1, keepdims=True)
-        colours = np.clip((image - low) / ((high - low) or 1.0), 0, 1)
-        image = np.concatenate([np.where(alpha, colours, 1.0), alpha], axis=-1)
-    artist = ax.imshow(image, vmin=low, vmax=high, **kwargs)
-    ax.set(xticks=[], yticks=[])
+        colours = np.where(alpha, rescale(image, low, high), 1.0)
+        image = np.concatenate([colours, alpha], axis=-1)
+    artist = ax.imshow(image, vmin=low, vmax=high, **options)
+    for axis, side, labels in ((ax.yaxis, height, ylabels), (ax.xaxis, width, xlabels)):
+        centres = np.array([*(labels or ())]) * (side + gap) + (side - 1) / 2
+        axis.set_ticks(centres, (labels or {}).values())
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
     return artist
 
 
-def new_axes(n_rows, n_cols, image_shape, *, tile=0.8, largest=8.0, margins=(0.2, 0.2)):
+def _new_axes(n_rows, n_cols, image_shape, margins, *, tile=0.8, largest=8.0):
     """Return Axes of a new figure that is as large as a grid of images needs, in inches."""
     import matplotlib.pyplot as plt
 
