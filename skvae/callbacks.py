@@ -3,10 +3,13 @@
 import copy
 import os
 import pickle
+import shutil
+import uuid
+from contextlib import suppress
 from numbers import Integral
+from pathlib import Path
 
-from skvae.files import check_writable, write_atomically
-from skvae.training.tasks import is_one_of_many
+from skvae.training.progress import is_one_of_many
 
 # What scikit-learn hangs on an estimator while it is fitted.
 _TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
@@ -37,16 +40,12 @@ class Checkpoint:
     every : int, default=1
         Epochs from one writing to the next.
 
-    See Also
-    --------
-    skvae.save : Writes a file that runs no code when it is loaded.
-
     Notes
     -----
     The file is a pickle, for :func:`pickle.load` or ``joblib.load``: load it only if you
-    trust its origin. A process that is killed while it writes leaves ``.<name>.tmp``
-    behind, which the next writing takes over. `partial_fit` calls no callbacks; there, write
-    a file between two calls.
+    trust its origin. A process that is killed while it writes leaves a file
+    ``.<name>.<number>.tmp`` behind, which can be deleted. `partial_fit` calls no callbacks;
+    there, write a file between two calls.
 
     Examples
     --------
@@ -79,7 +78,7 @@ class Checkpoint:
             )
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
             raise TypeError(f"path={self.path!r} of Checkpoint must be the path of a file.")
-        check_writable(self.path)
+        _check_writable(Path(self.path))
         if not hasattr(estimator, "warm_start") or not hasattr(estimator, "partial_fit"):
             raise TypeError(
                 f"Checkpoint cannot resume {type(estimator).__name__}. Set it on the "
@@ -96,7 +95,7 @@ class Checkpoint:
         partial = context.task_name == "steps"
         if fitted_estimator is None or between or partial or is_one_of_many(context):
             return
-        write_atomically(self.path, _pickled(fitted_estimator))
+        _write_atomically(Path(self.path), _pickled(fitted_estimator))
 
     def teardown(self, estimator, context):
         """Do nothing: what is worth it is written."""
@@ -115,3 +114,38 @@ def _pickled(estimator):
             "functions and callbacks in it must be ones that pickle knows, defined at the "
             "top level of a module."
         ) from error
+
+
+def _check_writable(path):
+    """Refuse a path that no file can be written to."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the path of a file.")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no regular file and would be replaced by one.")
+
+
+def _write_atomically(path, data):
+    """Write bytes so that `path` holds all of them or what it held before."""
+    _check_writable(path)
+    # A link stays a link: what it points to is replaced.
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            if path.exists():
+                # Who may not read the file before may not read it now.
+                shutil.copymode(path, temporary)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    # The new name has to last through a power cut, too, where the system can do that.
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)

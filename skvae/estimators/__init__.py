@@ -15,7 +15,16 @@ _CLASSES = (
     *POSTERIORS.values(),
 )
 
-#: The package's own types that a stored estimator holds, for ``skops.io.load``.
-TRUSTED_TYPES = sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES)
+# What scikit-learn's searches hold of scikit-learn, and skops does not trust by itself.
+_OF_SEARCHES = (
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+)
+
+#: Names of the types that a stored estimator, or a search over it, holds: for
+#: ``skops.io.load(path, trusted=skvae.TRUSTED_TYPES)``.
+TRUSTED_TYPES = sorted(
+    [*(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES), *_OF_SEARCHES]
+)
 
 __all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAETransformer"]

@@ -214,4 +214,3 @@ def restored_on_failure(method):
             raise
 
     return restoring
-

@@ -365,4 +365,3 @@ default="diagonal"
 
     def _has_collapsed(self):
         return bool((self.latent_kl_ < _COLLAPSED_KL).all())
-

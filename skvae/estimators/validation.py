@@ -63,4 +63,3 @@ def check_validation_rows(estimator, X_val):
             "validation rows with the same columns."
         )
     return X_val
-

@@ -128,7 +128,8 @@ default="per_feature"
         if self.noise == "isotropic":
             # Pooled, the variance is about the mean of all features.
             variance = variance + mean.var(correction=0)
-        head.set_noise(variance)
+        # Twice the floor at least: at the floor itself the noise has no gradient to leave it.
+        head.set_noise(variance.clamp(min=MIN_NOISE_VARIANCE) + MIN_NOISE_VARIANCE)
         return raw
 
     def draw(self, p, rng):

@@ -91,9 +91,7 @@ class _HeldOut:
         self.eps = fixed_draws(
             setup.objective, len(rows), module.latent_dim, generator, setup.rows.device
         )
-        self.best = BestState(
-            module, stopping.n_iter_no_change, stopping.tol, result.optimizer
-        )
+        self.best = BestState(module, stopping.n_iter_no_change, stopping.tol, result.optimizer)
         self.best.update(-self._mean_terms()[0])
 
     def _mean_terms(self):
@@ -146,4 +144,3 @@ def _hold_out(setup, fraction):
     generator = RandomStreams(setup.streams.seed).generator("held-out rows")
     order = torch.randperm(n_rows, generator=generator)
     return order[held:].sort().values, Subset(setup.rows, order[:held])
-

@@ -15,14 +15,20 @@ from skvae.machine import (
     one_thread,
 )
 
+
 @contextmanager
 def training_mode(precision):
     """Enable gradients, whatever mode the caller is in; use one thread after a fork."""
     threads = one_thread() if is_forked() else nullcontext()
     products = cuda_float32(precision == "tf32") if torch.cuda.is_available() else nullcontext()
-    with torch.inference_mode(False), torch.enable_grad(), threads, products:
-        with explain_out_of_memory():
-            yield
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        threads,
+        products,
+        explain_out_of_memory(),
+    ):
+        yield
 
 
 def make_optimizer(module, plan):
