@@ -47,11 +47,11 @@ class Network(Component):
 
     kind = "network"
 
-    def build_encoder(self, plug: Plug) -> nn.Module:
+    def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return a body from rows to the raw parameters of q(z|x)."""
         raise NotImplementedError
 
-    def build_decoder(self, plug: Plug) -> nn.Module:
+    def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return a body from codes to the raw parameters of p(x|z)."""
         raise NotImplementedError
 
@@ -62,9 +62,9 @@ class Body(nn.Module):
     #: Whether the body can be set to an affine map exactly.
     can_start_affine = False
 
-    #: Whether several are trained faster as one stack (:mod:`skvae.model.stack`), and can be: the
+    #: Whether several are trained faster as one stack (), and can be: the
     #: output follows from input and parameters alone.
-    stackable = False
+    can_batch = False
 
     def forward(self, x):
         """Map rows; leading axes are kept."""

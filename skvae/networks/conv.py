@@ -14,6 +14,7 @@ from skvae.networks.base import (
     BatchNorm2d,
     Body,
     Network,
+    Plug,
     he_linear,
     he_start,
 )
@@ -90,12 +91,14 @@ class ConvNet(Network):
                 "pixels would be left out."
             )
 
-    def build_encoder(self, plug):
+    def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return the body from rows to raw posterior parameters."""
+        plug = Plug(n_in, n_out, image_shape, generator)
         return ConvEncoder(plug, self, self._sides(plug))
 
-    def build_decoder(self, plug):
+    def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return the body from codes to raw likelihood parameters."""
+        plug = Plug(n_in, n_out, image_shape, generator)
         return ConvDecoder(plug, self, self._sides(plug))
 
     def _sides(self, plug):

@@ -7,7 +7,15 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
-from skvae.networks.base import ACTIVATIONS, BatchNorm1d, Body, Dropout, Network, he_linear
+from skvae.networks.base import (
+    ACTIVATIONS,
+    BatchNorm1d,
+    Body,
+    Dropout,
+    Network,
+    Plug,
+    he_linear,
+)
 
 
 class MLP(Network):
@@ -68,12 +76,14 @@ class MLP(Network):
                 f"got {self.hidden_layer_sizes!r}."
             )
 
-    def build_encoder(self, plug):
+    def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return the body from rows to raw posterior parameters."""
+        plug = Plug(n_in, n_out, image_shape, generator)
         return MLPBody(self._sizes(), plug, self)
 
-    def build_decoder(self, plug):
+    def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return the body from codes to raw likelihood parameters."""
+        plug = Plug(n_in, n_out, image_shape, generator)
         return MLPBody(self._sizes()[::-1], plug, self)
 
     def _sizes(self):
@@ -95,7 +105,6 @@ class MLPBody(Body):
 
     def __init__(self, hidden_sizes, plug, options):
         super().__init__()
-        self.stackable = not options.batch_norm and options.dropout == 0
         sizes = (plug.n_in, *hidden_sizes)
         self.hidden = nn.Sequential()
         for n_in, n_out in pairwise(sizes):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from skvae.networks.base import Body, Network
+from skvae.networks.base import Body, Network, Plug
 
 # torch's global generator belongs to all threads of a process.
 _GLOBAL_GENERATOR = threading.RLock()
@@ -59,12 +59,14 @@ class ModuleNetwork(Network):
                     f"(n_in, n_out) -> Module. Got {getattr(self, name)!r} instead."
                 )
 
-    def build_encoder(self, plug):
+    def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return the body from rows to raw posterior parameters."""
+        plug = Plug(n_in, n_out, image_shape, generator)
         return ModuleBody(self.encoder, plug, "encoder", _CODES)
 
-    def build_decoder(self, plug):
+    def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return the body from codes to raw likelihood parameters."""
+        plug = Plug(n_in, n_out, image_shape, generator)
         return ModuleBody(self.decoder, plug, "decoder", _ROWS)
 
 
