@@ -13,7 +13,7 @@ from skvae.likelihoods import LIKELIHOODS
 from skvae.model.corruption import CORRUPTIONS
 from skvae.model.modules import Autoencoder, Conditional, can_start_affine, start_affine
 from skvae.model.objectives import reconstruction
-from skvae.networks import NETWORKS, Plug
+from skvae.networks import NETWORKS
 from skvae.posteriors import PointHead
 
 
@@ -177,7 +177,7 @@ best_validation_score_, noise_variance_, device_
             width, decoder_head = rows.shape[1], likelihood.head(units)
             plugs = [(width, latent_dim), (latent_dim, decoder_head.n_raw)]
             encoder, decoder = (
-                build(Plug(n_in, n_out, image_shape, generator))
+                build(n_in, n_out, image_shape, generator)
                 for build, (n_in, n_out) in zip(
                     (network.build_encoder, network.build_decoder), plugs, strict=True
                 )

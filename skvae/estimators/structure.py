@@ -8,7 +8,7 @@ numbers, tensors and other modules.
 from torch import nn
 
 from skvae.files import BadFileError
-from skvae.networks.base import BatchNorm1d, BatchNorm2d
+from skvae.networks.base import Linear
 from skvae.networks.module import ModuleBody
 
 _CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "bias")
@@ -25,11 +25,11 @@ _LAYERS = {
     nn.SiLU: ("inplace",),
     nn.Sequential: (),
     nn.Unflatten: ("dim", "unflattened_size"),
-    nn.Linear: ("in_features", "out_features", "bias"),
+    Linear: ("in_features", "out_features", "bias"),
     nn.Conv2d: _CONVOLUTION,
     nn.ConvTranspose2d: (*_CONVOLUTION, "output_padding"),
-    BatchNorm1d: _NORM,
-    BatchNorm2d: _NORM,
+    nn.BatchNorm1d: _NORM,
+    nn.BatchNorm2d: _NORM,
 }
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 

@@ -5,8 +5,6 @@ import copy
 import torch
 from torch import nn
 
-from skvae.networks import Plug
-
 
 class Conditional(nn.Module):
     """A conditional distribution: a body that computes, a head that interprets.
@@ -63,7 +61,7 @@ class VAE(nn.Module):
     @property
     def stackable(self):
         """Whether several are trained faster as a :class:`skvae.model.stack.Stack`."""
-        return self.encoder.body.stackable and self.decoder.body.stackable
+        return self.encoder.body.can_batch and self.decoder.body.can_batch
 
     def train_in(self, dtype):
         """Set the dtype of the bodies' products in training, None for that of the rows."""
@@ -117,10 +115,8 @@ def build_vae(network, likelihood, posterior, rows, units, latent_dim, image_sha
     encoder_head = posterior.head(latent_dim)
     decoder_head = likelihood.head(units)
     width = rows.shape[1]
-    encoder = network.build_encoder(Plug(width, encoder_head.n_raw, image_shape, generator))
-    decoder = network.build_decoder(
-        Plug(latent_dim, decoder_head.n_raw, image_shape, generator)
-    )
+    encoder = network.build_encoder(width, encoder_head.n_raw, image_shape, generator)
+    decoder = network.build_decoder(latent_dim, decoder_head.n_raw, image_shape, generator)
     with torch.no_grad():
         start = likelihood.start(decoder_head, rows)
     decoder.start_output(start, likelihood.start_gain)
