@@ -1,4 +1,4 @@
-"""Around the training loop: its optimiser and the best state."""
+"""Copies of a module's state: the last ones, the best one, and the optimiser's moments."""
 
 import copy
 
@@ -7,15 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from skvae.training.loop import (
-    BestState,
-    Plan,
-    make_optimizer,
-    moments_of,
-    on_cpu,
-    set_moments,
-    train,
-)
+from skvae.training.loop import make_optimizer, train_epochs
+from skvae.training.setup import Plan
+from skvae.training.states import BestState, LastStates, copy_moments, set_moments
+
+
+class Linear(nn.Linear):
+    n_batch_axes = 0
 
 
 def plan(**changes):
@@ -31,46 +29,17 @@ def epochs_of(module, optimizer=None):
         return module(rows).square().mean()[None]
 
     generator = torch.Generator().manual_seed(0)
-    return train(module, terms, rows, plan(), generator, optimizer=optimizer)
+    return train_epochs(module, terms, rows, plan(), generator, optimizer=optimizer)
 
 
-# -- the optimiser --------------------------------------------------------------------
-
-
-def test_only_matrices_decay():
-    module = nn.Linear(3, 2)
-    nn.init.ones_(module.weight)
-    nn.init.ones_(module.bias)
-    optimizer = make_optimizer(module, plan(learning_rate=0.1, weight_decay=0.5))
-    module.zero_grad(set_to_none=False)
-    (0 * module(torch.ones(1, 3))).sum().backward()
-    optimizer.step()
-    # Without a gradient a step is the decay alone: 1 - rate * decay.
-    torch.testing.assert_close(module.weight, torch.full((2, 3), 0.95))
-    assert torch.equal(module.bias, torch.ones(2))
-
-
-def test_frozen_parameters_are_left_out():
-    module = nn.Linear(3, 2)
-    module.weight.requires_grad_(False)
-    optimizer = make_optimizer(module, plan())
-    assert [p.shape for group in optimizer.param_groups for p in group["params"]] == [(2,)]
-
-
-def test_an_optimizers_state_survives_the_way_over_the_cpu():
-    module = nn.Linear(1, 1)
-    first = make_optimizer(module, plan())
-    list(epochs_of(module, first))
-    second = make_optimizer(module, plan())
-    set_moments(second, on_cpu(first.state_dict()["state"]))
-    assert second.state[module.weight]["step"] == 9
+# -- the optimiser's moments ------------------------------------------------------------
 
 
 def test_moments_bring_no_settings_and_are_copied():
-    module = nn.Linear(1, 1)
+    module = Linear(1, 1)
     first = make_optimizer(module, plan())
     list(epochs_of(module, first))
-    moments = moments_of(first)
+    moments = copy_moments(first)
     before = str(moments)
     second = make_optimizer(module, plan(learning_rate=7.0, weight_decay=0.3))
     set_moments(second, moments)
@@ -80,25 +49,13 @@ def test_moments_bring_no_settings_and_are_copied():
     assert str(moments) == before
 
 
-def test_on_cpu_copies_tensors_at_any_depth_and_keeps_the_rest():
-    tensor = torch.ones(2, requires_grad=True)
-    state = {"a": [tensor, {"b": tensor}], "c": (0.9, 0.99), "d": 1.5, "e": None}
-    copied = on_cpu(state)
-    assert {key: copied[key] for key in "cde"} == {"c": (0.9, 0.99), "d": 1.5, "e": None}
-    for ours in (copied["a"][0], copied["a"][1]["b"]):
-        assert ours.device.type == "cpu"
-        assert torch.equal(ours, tensor)
-        assert ours.data_ptr() != tensor.data_ptr()
-        assert not ours.requires_grad
-
-
 # -- the best state -------------------------------------------------------------------
 
 
-def follow(scores, patience=10, tol=0.0):
+def follow(scores, n_iter_no_change=10, tol=0.0):
     """Update with scores in turn, the module's weight being the epoch's number."""
-    module = nn.Linear(1, 1, bias=False)
-    best, spent = BestState(module, patience, tol), []
+    module = Linear(1, 1, bias=False)
+    best, spent = BestState(module, n_iter_no_change, tol), []
     for epoch, score in enumerate(scores):
         nn.init.constant_(module.weight, epoch)
         spent.append(best.update(score))
@@ -124,38 +81,38 @@ def test_the_first_best_state_is_kept_and_restored(scores, epoch):
     assert (best.epoch, best.score, weight) == (epoch, scores[epoch], epoch)
 
 
-def test_patience_counts_the_epochs_since_the_last_improvement():
-    _, _, spent = follow([1, 2, 2, 1, 2], patience=3)
+def test_n_iter_no_change_counts_the_epochs_since_the_last_improvement():
+    _, _, spent = follow([1, 2, 2, 1, 2], n_iter_no_change=3)
     assert spent == [False, False, False, False, True]
 
 
-def test_an_improvement_within_tol_is_kept_but_does_not_buy_patience():
-    best, _, spent = follow([1, 1.05, 1.09, 1.0], patience=2, tol=0.1)
+def test_an_improvement_within_tol_is_kept_but_does_not_buy_n_iter_no_change():
+    best, _, spent = follow([1, 1.05, 1.09, 1.0], n_iter_no_change=2, tol=0.1)
     assert best.epoch == 2
     assert spent == [False, False, True, True]
 
 
-def test_small_improvements_that_add_up_to_tol_buy_patience():
-    _, _, spent = follow([1, 1.06, 1.12, 1.18, 1.24], patience=3, tol=0.1)
+def test_small_improvements_that_add_up_to_tol_buy_n_iter_no_change():
+    _, _, spent = follow([1, 1.06, 1.12, 1.18, 1.24], n_iter_no_change=3, tol=0.1)
     assert not any(spent)
 
 
 def test_the_moments_are_those_of_the_best_state():
-    module = nn.Linear(1, 1)
+    module = Linear(1, 1)
     optimizer = make_optimizer(module, plan())
     best = BestState(module, 10, 0.0, optimizer)
     expected = {}
     for score, _ in zip([1.0, 3.0, 2.0], epochs_of(module, optimizer), strict=True):
         best.update(score)
         if score == 3.0:
-            expected = moments_of(optimizer)
+            expected = copy_moments(optimizer)
     best.restore()
-    assert str(moments_of(optimizer)) == str(expected)
+    assert str(copy_moments(optimizer)) == str(expected)
     assert optimizer.state[module.weight]["step"] == 6
 
 
 def test_the_moments_of_an_unused_optimiser_are_none():
-    module = nn.Linear(1, 1)
+    module = Linear(1, 1)
     optimizer = make_optimizer(module, plan())
     best = BestState(module, 10, 0.0, optimizer)
     best.update(1.0)
@@ -164,8 +121,8 @@ def test_the_moments_of_an_unused_optimiser_are_none():
     assert not optimizer.state
 
 
-def test_an_endless_divergence_spends_the_patience():
-    _, weight, spent = follow([1, np.nan, np.nan], patience=2)
+def test_an_endless_divergence_spends_the_n_iter_no_change():
+    _, weight, spent = follow([1, np.nan, np.nan], n_iter_no_change=2)
     assert spent == [False, False, True]
     assert weight == 0
 
@@ -178,3 +135,34 @@ def test_buffers_are_restored_too():
     module(torch.arange(5.0)[:, None])
     best.restore()
     assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+
+
+def test_epochs_that_are_skipped_are_no_candidates_and_do_not_stop():
+    module = Linear(1, 1, bias=False)
+    best = BestState(module, n_iter_no_change=2, tol=0.0)
+    assert not best.update(1.0)
+    for _ in range(5):
+        best.skip()
+    assert [best.update(score) for score in (0.5, 0.4, 0.3)] == [False, True, True]
+    assert (best.epoch, best.score) == (0, 1.0)
+
+
+# -- the last states ------------------------------------------------------------------
+
+
+def test_the_last_two_states_are_restored_one_by_one():
+    module = Linear(1, 1, bias=False)
+    last = LastStates(module)
+    for number in (1.0, 2.0, 3.0):
+        nn.init.constant_(module.weight, number)
+        last.update()
+    nn.init.constant_(module.weight, 4.0)
+    assert [module.weight.item() for _ in last.restore()] == [3.0, 2.0]
+
+
+def test_before_any_update_the_last_state_is_the_start():
+    module = Linear(1, 1, bias=False)
+    last = LastStates(module)
+    start = module.weight.item()
+    nn.init.constant_(module.weight, 4.0)
+    assert [module.weight.item() for _ in last.restore()] == [start, start]
