@@ -22,7 +22,7 @@ from skvae.training.diagnosis import (
 from skvae.training.result import Result
 
 not_settled = pytest.mark.filterwarnings(
-    "ignore:.*settled:sklearn.exceptions.ConvergenceWarning"
+    "ignore:.*(settled|far worse):sklearn.exceptions.ConvergenceWarning"
 )
 each_estimator = pytest.mark.parametrize("estimator", [VAETransformer, AutoencoderTransformer])
 
