@@ -65,8 +65,7 @@ def state(module):
 
 def held_out_loss(setup, module, rows):
     """Return the loss that early stopping sees on held-out rows."""
-    generator = setup.streams.generator("held-out draws")
-    eps = fixed_draws(setup.objective, len(rows), module.latent_dim, generator, rows.device)
+    eps = fixed_draws(setup, len(rows), module.latent_dim)
     return mean_terms(setup.objective, module, rows, eps)[0]
 
 

@@ -8,12 +8,11 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from skvae.data import rows as rows_module
-from skvae.data.units import Units
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.model.modules import VAE
 from skvae.networks import MLP
 from skvae.posteriors import POSTERIORS
-from skvae.training.cross_validation import Folds, fit_cross_validated, held_out_noise
+from skvae.training.cross_validation import Folds, fit_cross_validated
 
 # Dropout, of next to nothing, keeps the folds from being trained as one module: a bound that
 # looks at the modules needs them one by one.
@@ -192,54 +191,6 @@ def test_the_noise_is_not_below_that_of_the_rows_trained_on():
     residuals = (setup.rows - module.decoder(z).mean).square().mean(0)
     # The residuals of drawn codes are larger still.
     assert (torch.as_tensor(noise_of(module)) >= 0.99 * residuals).all()
-
-
-def residual_table(scales, n_rows, seed, n_folds=5):
-    """Return squared residuals (n_rows, n_features), their sums by folds, and the sizes."""
-    rng = np.random.RandomState(seed)
-    rows = torch.as_tensor((rng.standard_normal((n_rows, len(scales))) * scales) ** 2)
-    folds = rows.chunk(n_folds)
-    sizes = torch.tensor([len(fold) for fold in folds], dtype=torch.float64)
-    return rows, torch.stack([fold.sum(0) for fold in folds]), sizes
-
-
-def noise_head(noise, n_features):
-    return Gaussian(noise).head(Units.identity(n_features))
-
-
-@pytest.mark.parametrize("n_rows", [15, 998])
-def test_noises_that_differ_clearly_are_each_features_own(n_rows):
-    rows, *folds = residual_table([0.01, 1.0, 100.0], n_rows=n_rows, seed=0)
-    noise = held_out_noise(noise_head("per_feature", 3), *folds)
-    torch.testing.assert_close(noise, rows.mean(0))
-
-
-def test_many_rows_are_hardly_drawn_together():
-    rows, *folds = residual_table(np.ones(3), n_rows=1500, seed=0)
-    noise = held_out_noise(noise_head("per_feature", 3), *folds)
-    # At most a hundredth of the way: 15 of 1500 rows.
-    span = rows.mean(0).log().max() - rows.mean(0).log().min()
-    assert (noise.log() - rows.mean(0).log()).abs().max() <= 0.01 * span
-
-
-def test_noises_that_few_rows_cannot_tell_apart_are_drawn_together():
-    own, drawn = [], []
-    for seed in range(30):
-        rows, *folds = residual_table(np.ones(8), n_rows=10, seed=seed)
-        own.append(rows.mean(0).log().std())
-        drawn.append(held_out_noise(noise_head("per_feature", 8), *folds).log().std())
-    # All are one in truth. No table may be made worse, most are made better.
-    assert all(ours <= theirs + 1e-12 for ours, theirs in zip(drawn, own, strict=True))
-    assert np.mean(drawn) < 0.5 * np.mean(own)
-
-
-def test_an_isotropic_noise_is_the_mean_of_the_residuals():
-    # There is nothing to draw together: one noise for all is the likeliest at the mean.
-    for seed in range(20):
-        rows, *folds = residual_table(np.ones(5), n_rows=10, seed=seed)
-        head = noise_head("isotropic", 5)
-        head.set_noise(held_out_noise(head, *folds).float())
-        np.testing.assert_allclose(head.noise_variance(), rows.mean(), rtol=1e-5)
 
 
 # -- the choice -----------------------------------------------------------------------

@@ -96,10 +96,10 @@ def test_a_copy_stays_as_it_is_when_training_goes_on():
     result, copies = Result(start(setup.rows)), []
     for _ in train_and_record(setup, result):
         copied = result.copy()
-        copies.append((copied, state(copied.module), copied.n_kept))
-    for done, (copied, then, n_kept) in enumerate(copies, start=1):
+        copies.append((copied, state(copied.module)))
+    for done, (copied, then) in enumerate(copies, start=1):
         assert torch.equal(state(copied.module), then)
-        assert n_kept == copied.n_kept == done
+        assert len(copied.history["loss"]) == copied.n_kept == done
 
 
 def test_recorded_terms_are_plain_floats_under_a_prefix():
