@@ -72,7 +72,7 @@ class VAE(nn.Module):
         return self.encoder(x)
 
     def prior(self, q):
-        """Return p(z) as a companion of the posterior `q`."""
+        """Return p(z) on the device and in the dtype of the posterior `q`."""
         return self.encoder.head.prior(q)
 
 
