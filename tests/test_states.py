@@ -55,12 +55,12 @@ def test_moments_bring_no_settings_and_are_copied():
 def follow(scores, n_iter_no_change=10, tol=0.0):
     """Update with scores in turn, the module's weight being the epoch's number."""
     module = Linear(1, 1, bias=False)
-    best, spent = BestState(module, n_iter_no_change, tol), []
+    best, stops = BestState(module, n_iter_no_change, tol), []
     for epoch, score in enumerate(scores):
         nn.init.constant_(module.weight, epoch)
-        spent.append(best.update(score))
+        stops.append(best.update(score))
     best.restore()
-    return best, module.weight.item(), spent
+    return best, module.weight.item(), stops
 
 
 @pytest.mark.parametrize(
@@ -81,20 +81,20 @@ def test_the_first_best_state_is_kept_and_restored(scores, epoch):
     assert (best.epoch, best.score, weight) == (epoch, scores[epoch], epoch)
 
 
-def test_n_iter_no_change_counts_the_epochs_since_the_last_improvement():
-    _, _, spent = follow([1, 2, 2, 1, 2], n_iter_no_change=3)
-    assert spent == [False, False, False, False, True]
+def test_stopping_counts_the_epochs_since_the_last_improvement():
+    _, _, stops = follow([1, 2, 2, 1, 2], n_iter_no_change=3)
+    assert stops == [False, False, False, False, True]
 
 
-def test_an_improvement_within_tol_is_kept_but_does_not_buy_n_iter_no_change():
-    best, _, spent = follow([1, 1.05, 1.09, 1.0], n_iter_no_change=2, tol=0.1)
+def test_an_improvement_within_tol_is_kept_but_does_not_put_off_stopping():
+    best, _, stops = follow([1, 1.05, 1.09, 1.0], n_iter_no_change=2, tol=0.1)
     assert best.epoch == 2
-    assert spent == [False, False, True, True]
+    assert stops == [False, False, True, True]
 
 
-def test_small_improvements_that_add_up_to_tol_buy_n_iter_no_change():
-    _, _, spent = follow([1, 1.06, 1.12, 1.18, 1.24], n_iter_no_change=3, tol=0.1)
-    assert not any(spent)
+def test_small_improvements_that_add_up_to_tol_put_off_stopping():
+    _, _, stops = follow([1, 1.06, 1.12, 1.18, 1.24], n_iter_no_change=3, tol=0.1)
+    assert not any(stops)
 
 
 def test_the_moments_are_those_of_the_best_state():
@@ -121,9 +121,9 @@ def test_the_moments_of_an_unused_optimiser_are_none():
     assert not optimizer.state
 
 
-def test_an_endless_divergence_spends_the_n_iter_no_change():
-    _, weight, spent = follow([1, np.nan, np.nan], n_iter_no_change=2)
-    assert spent == [False, False, True]
+def test_an_endless_divergence_ends_in_stopping():
+    _, weight, stops = follow([1, np.nan, np.nan], n_iter_no_change=2)
+    assert stops == [False, False, True]
     assert weight == 0
 
 
