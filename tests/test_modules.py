@@ -1,8 +1,7 @@
-"""The torch modules: conditional distributions, several models as one, the fitted module."""
+"""The torch modules: conditional distributions, the autoencoder, the fitted module."""
 
 import copy
 
-import pytest
 import torch
 from model_cases import LATENT_DIM, build, each_model, generator, linear_rows, linear_vae
 from torch import nn
@@ -11,11 +10,9 @@ from skvae.model.modules import (
     Autoencoder,
     Conditional,
     FittedModule,
-    batch_modules,
-    member_state,
     widest_layer,
 )
-from skvae.model.objectives import OBJECTIVES, elbo, reconstruction
+from skvae.model.objectives import elbo, reconstruction
 from skvae.networks import MLP
 from skvae.posteriors import Diagonal
 
@@ -59,41 +56,6 @@ def test_an_autoencoder_is_trained_to_restore_what_was_corrupted():
     # What is evaluated is the decoded code against the clean rows.
     value = reconstruction(denoising, rows, None).value
     assert torch.equal(value, vae.decoder(corrupted).log_prob(rows))
-
-
-# -- several models as one ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=list(OBJECTIVES))
-@pytest.mark.parametrize("posterior", ["diagonal", "full"])
-@pytest.mark.parametrize("network", [MLP(()), MLP((8, 6), "tanh")], ids=repr)
-def test_each_of_several_models_computes_as_it_does_alone(network, posterior, objective):
-    # In float64, for random weights give bounds of all sizes.
-    members = [linear_vae(network, posterior, False, seed).double() for seed in range(3)]
-    batched = batch_modules(members)
-    rows = linear_rows().double().reshape(3, 20, 5)
-    eps = torch.randn(4, 3, 20, LATENT_DIM, generator=generator()).double()
-    together = objective(batched, rows, eps)
-    together.value.sum().backward()
-    for k, member in enumerate(members):
-        alone = objective(member, rows[k], eps[:, k])
-        alone.value.sum().backward()
-        for ours, expected in zip(together, alone, strict=True):
-            torch.testing.assert_close(ours[k], expected)
-        for name, parameter in member.named_parameters():
-            torch.testing.assert_close(batched.get_parameter(name).grad[k], parameter.grad)
-
-
-def test_the_state_of_one_of_several_models_is_a_copy_of_it():
-    members = [linear_vae(closed_form=False, seed=seed) for seed in range(3)]
-    batched = batch_modules(members)
-    state = member_state(batched, 1)
-    assert list(state) == list(members[1].state_dict())
-    for name, value in members[1].state_dict().items():
-        assert torch.equal(state[name], value)
-    nn.init.zeros_(batched.encoder.body.output.weight)
-    assert state["encoder.body.output.weight"].any()
-    assert members[1].encoder.body.output.weight.any(), "the members are left as they were"
 
 
 def test_a_model_can_be_one_of_several_where_both_bodies_can():
