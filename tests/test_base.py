@@ -19,7 +19,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skvae import VAETransformer
-from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.likelihoods import LIKELIHOODS, Bernoulli, Gaussian
 from skvae.networks import MLP, NETWORKS
 from skvae.posteriors import POSTERIORS, Diagonal
 
@@ -112,16 +112,6 @@ def test_a_wrong_width_of_codes_is_refused(width, quick, iris):
     model = quick(max_iter=0).fit(iris)
     with pytest.raises(ValueError, match=rf"Z has {width} columns.*latent_dim=2.*transform"):
         model.inverse_transform(np.zeros((5, width)))
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [lambda X: X * np.nan, lambda X: X[:, :3], lambda X: X[:0], lambda X: X[0]],
-    ids=["nan", "columns", "no rows", "one dimension"],
-)
-def test_bad_validation_rows_are_named_as_such(spoil, quick, iris):
-    with pytest.raises(ValueError, match="X_val"):
-        quick().fit(iris, X_val=spoil(iris))
 
 
 BAD_PARAMETERS = {
@@ -262,3 +252,47 @@ def test_a_failed_first_fit_leaves_the_estimator_unfitted(iris):
     with pytest.raises(ValueError, match="MinMaxScaler"):
         model.fit(iris)
     assert set(vars(model)) == before
+
+
+# -- parameters ----------------------------------------------------------------------------
+
+
+def test_parameters_set_after_fit_do_not_change_predictions(quick, iris):
+    model = quick().fit(iris)
+    expected = outputs(model, iris[:9])
+    model.set_params(
+        latent_dim=3, likelihood="bernoulli", network__hidden_layer_sizes=(), n_samples=9,
+        init="random", random_state=5, max_iter=0, device="nowhere",
+    )  # fmt: skip
+    assert_same(outputs(model, iris[:9]), expected)
+
+
+def test_the_callers_objects_are_never_changed(iris):
+    sizes = [16]
+    own = {"network": MLP(sizes), "likelihood": Gaussian("isotropic"), "posterior": Diagonal()}
+    before = {name: dict(vars(part)) for name, part in own.items()}
+    model = VAETransformer(**own, max_iter=2, early_stopping=False).fit(iris)
+    copies = clone(model)
+    clone(model).set_params(network__activation="tanh", likelihood__noise=0.5)
+    for name, part in own.items():
+        assert getattr(model, name) is part
+        assert vars(part) == before[name]
+        assert getattr(copies, name) is not part
+    # Nor does changing them later reach into the fitted model.
+    expected = outputs(model, iris[:9])
+    sizes.append(3)
+    own["likelihood"].noise = "nonsense"
+    assert_same(outputs(model, iris[:9]), expected)
+
+
+def test_nested_parameters_work_while_the_component_is_a_name():
+    model = VAETransformer().set_params(likelihood__noise=0.5, network__activation="tanh")
+    assert model.likelihood.noise == 0.5
+    assert model.network.activation == "tanh"
+    model.set_params(likelihood="bernoulli")
+    assert model.likelihood == "bernoulli"
+    with pytest.raises(ValueError, match="Invalid parameter 'noise' for estimator Bernoulli"):
+        model.set_params(likelihood__noise=0.5)
+    with pytest.raises(ValueError, match="Unknown likelihood 'gauss'"):
+        model.set_params(likelihood="gauss", likelihood__noise=0.5)
+    assert isinstance(model.set_params(likelihood=Bernoulli()).likelihood, Bernoulli)

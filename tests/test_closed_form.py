@@ -5,6 +5,7 @@ import pytest
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
@@ -230,3 +231,36 @@ def test_a_wide_matrix_whose_rows_sum_to_zero_starts_as_any_other(noise):
     scores = [start(noise, 2).fit(X).score(X[:20]) for _ in range(2)]
     assert np.isfinite(scores).all()
     assert scores[0] == scores[1]
+
+
+# -- tables in their own units: no scaler is needed, and none changes the model --------------
+
+TABLES = {
+    "wine": datasets.load_wine().data,
+    "diabetes": datasets.load_diabetes(scaled=False).data,
+    "diabetes as shipped": datasets.load_diabetes().data,
+}
+each_table = pytest.mark.parametrize("X", TABLES.values(), ids=TABLES)
+
+
+@ignore_convergence
+@each_table
+@pytest.mark.parametrize("mode", [True, "cv"])
+def test_raw_columns_are_modelled_as_well_as_by_factor_analysis(X, mode):
+    train, test = train_test_split(X, test_size=0.25, random_state=0)
+    model = VAETransformer(max_iter=20, early_stopping=mode, random_state=0).fit(train)
+    linear = FactorAnalysis(2, svd_method="lapack").fit(train)
+    gains = model.score_samples(test) - linear.score_samples(test)
+    assert gains.mean() > -gains.std(ddof=1) / np.sqrt(len(gains))
+
+
+@ignore_convergence
+@each_table
+def test_a_scaler_changes_the_units_of_the_density_and_nothing_else(X):
+    scaler = StandardScaler().fit(X)
+    raw, scaled = (
+        VAETransformer(max_iter=5, early_stopping=True, random_state=0).fit(rows)
+        for rows in (X, scaler.transform(X))
+    )
+    expected = scaled.score_samples(scaler.transform(X)) - np.log(scaler.scale_).sum()
+    np.testing.assert_allclose(raw.score_samples(X), expected, rtol=1e-4, atol=1e-4)

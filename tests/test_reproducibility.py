@@ -1,10 +1,13 @@
 """The same seed gives the same bits, and nothing global is touched."""
 
+import gc
 import random
 import signal
 import subprocess
 import sys
 import warnings
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from skvae import AutoencoderTransformer, VAETransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODES = [
     {"early_stopping": "cv"},
     {"early_stopping": True, "batch_size": 20},
@@ -215,3 +219,32 @@ def test_the_callers_settings_of_torch_neither_break_nor_change_a_fit(set_to, va
             continue
         # One thread may sum in another order.
         np.testing.assert_allclose(actual[name], values, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+# -- many fits leave nothing behind: a short form of benchmarks/soak.py --------------------
+
+
+@pytest.fixture(scope="module")
+def soak():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import soak
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return soak
+
+
+def test_fits_leave_no_file_thread_figure_or_model(soak):
+    kinds = len(soak.KINDS)
+    for number in range(kinds):
+        soak.fit_once(number)
+    gc.collect()
+    before = soak.left_behind()
+    remains = []
+    for number in range(kinds, 4 * kinds):
+        model = soak.fit_once(number)
+        remains += [weakref.ref(model), weakref.ref(model._fitted.module)]
+        del model
+    gc.collect()
+    assert soak.left_behind() == before
+    assert not [reference for reference in remains if reference() is not None]

@@ -1,17 +1,95 @@
-"""Training in several calls: warm starts and streams."""
-
-import copy
-import pickle
+"""From parameters to fitted attributes; training in several calls: warm starts, streams."""
 
 import numpy as np
 import pytest
 import torch
 from helpers import assert_same, outputs
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
+from skvae.likelihoods import Gaussian
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+
+
+# -- fitted attributes and warnings ------------------------------------------------------
+
+MODES = {
+    "all rows": {"early_stopping": False},
+    "hold-out": {"early_stopping": True},
+    "cross-validation": {"early_stopping": "cv"},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_fitted_attributes_agree_in_length_and_units(mode, iris, capsys):
+    X = 1000 * iris
+    model = VAETransformer(max_iter=4, random_state=0, verbose=True, **MODES[mode]).fit(X)
+    n = model.n_iter_
+    assert 0 <= n <= 4
+    names = ["loss", "reconstruction", "kl"]
+    names += [] if mode == "all rows" else [f"validation_{name}" for name in names]
+    assert set(model.history_) <= set(names)
+    assert all(len(values) == n for values in model.history_.values())
+    assert n == 0 or set(model.history_) == set(names)
+    assert model.loss_curve_ == list(model.history_["loss"])
+    validation_loss = model.history_.get("validation_loss", np.zeros(0))
+    np.testing.assert_array_equal(model.validation_scores_, -validation_loss)
+    for prefix in ("", "validation_") if mode != "all rows" and n else ("",):
+        loss, reconstruction, kl = (
+            model.history_[prefix + name] for name in ("loss", "reconstruction", "kl")
+        )
+        np.testing.assert_allclose(loss, kl - reconstruction, rtol=1e-5)
+    if mode == "all rows":
+        assert model.best_validation_score_ is None
+    else:
+        # A held-out row is within some nats of a training row; 1000 X adds 4 log(1000).
+        assert model.best_validation_score_ == pytest.approx(model.score(X), abs=4)
+        assert model.best_validation_score_ >= max(model.validation_scores_, default=-1e9) - 1
+    assert np.isscalar(model.n_iter_)
+    assert model.noise_variance_.shape == (4,)
+    assert np.all((model.noise_variance_ > 0) & (model.noise_variance_ < 2 * X.var(axis=0)))
+    assert model.device_ == ("cuda" if torch.cuda.is_available() else "cpu")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == n
+    for epoch, line in enumerate(lines):
+        assert f"loss = {model.loss_curve_[epoch]:.4f}" in line
+        assert str(epoch + 1) in line
+
+
+@pytest.mark.parametrize("max_iter", [0, 5])
+def test_latent_kl_is_the_mean_kl_of_the_training_rows(max_iter, quick, iris):
+    model = quick(latent_dim=3, max_iter=max_iter).fit(iris)
+    assert model.latent_kl_.shape == (3,)
+    assert model.latent_kl_.sum() == pytest.approx(model.elbo(iris).kl.mean(), rel=1e-4)
+
+
+def test_a_dimension_without_information_has_no_kl(quick, iris):
+    # Four features cannot fill six dimensions.
+    model = quick(latent_dim=6, max_iter=0).fit(iris)
+    assert np.sum(model.latent_kl_ > 1e-3) <= 4
+
+
+def test_the_noise_is_in_the_units_of_the_data(quick, iris):
+    scale = np.array([1e-3, 1.0, 10.0, 1e5])
+    plain = quick(max_iter=0).fit(iris).noise_variance_
+    scaled = quick(max_iter=0).fit(iris * scale).noise_variance_
+    np.testing.assert_allclose(scaled, plain * scale**2, rtol=1e-4)
+    isotropic = quick(likelihood=Gaussian(noise="isotropic")).fit(iris).noise_variance_
+    assert len(set(isotropic)) == 1
+    assert not hasattr(quick(likelihood="bernoulli").fit(iris / 10), "noise_variance_")
+
+
+def test_too_few_epochs_warn_and_name_max_iter(iris):
+    model = VAETransformer(init="random", max_iter=2, early_stopping=False)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        model.fit(iris)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_start_that_is_kept_does_not_warn(iris):
+    VAETransformer(max_iter=0).fit(iris)
 
 
 # -- warm start ------------------------------------------------------------------------
@@ -51,6 +129,12 @@ def test_a_warm_start_checks_columns_and_support(quick, iris):
         model.fit(iris[:, :3] / 10)
     with pytest.raises(ValueError, match="MinMaxScaler"):
         model.fit(iris)
+
+
+def test_another_image_shape_is_another_model(quick, digits):
+    model = quick(network="conv", image_shape=(8, 8), warm_start=True).fit(digits[:100])
+    with pytest.raises(ValueError, match="image_shape"):
+        model.set_params(image_shape=(4, 16)).fit(digits[:100])
 
 
 @pytest.mark.parametrize("second", ["fit", "partial_fit"])
@@ -108,28 +192,6 @@ def test_in_hold_out_the_start_has_the_moments_it_came_with(quick, iris):
     model.set_params(early_stopping=True, learning_rate_init=5.0).fit(iris)
     assert model.best_validation_score_ > max(model.validation_scores_[-3:])
     assert steps_of(model) == before
-
-
-@pytest.mark.parametrize(
-    "random_state", [0, np.random.RandomState(0)], ids=["int", "generator"]
-)
-@pytest.mark.parametrize("method", ["partial_fit", "fit"])
-def test_a_training_that_is_pickled_midway_gives_the_same_bits(
-    method, random_state, quick, iris
-):
-    def train(model, times):
-        for _ in range(times):
-            getattr(model, method)(iris)
-        return model
-
-    parameters = {"warm_start": True, "early_stopping": method == "fit", "max_iter": 2}
-    whole, halves = (
-        quick(random_state=copy.deepcopy(random_state), **parameters) for _ in range(2)
-    )
-    train(whole, 5)
-    halves = train(pickle.loads(pickle.dumps(train(halves, 3))), 2)
-    assert_same(outputs(halves, iris[:9]), outputs(whole, iris[:9]))
-    assert_same(outputs(train(halves, 1), iris[:9]), outputs(train(whole, 1), iris[:9]))
 
 
 # -- streams ---------------------------------------------------------------------------
