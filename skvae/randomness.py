@@ -1,9 +1,10 @@
-"""torch's global generator, borrowed for what draws from no other."""
+"""Draws in torch that leave its global generator as it was."""
 
 import threading
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 # The global generator belongs to all threads of a process.
 _GLOBAL_GENERATOR = threading.RLock()
@@ -21,3 +22,28 @@ def seed_torch(seed):
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=devices):
         seed_all(seed)
         yield
+
+
+class SeededDraws(nn.Module):
+    """Base of modules that draw from a generator of their own, not from torch's global one.
+
+    A generator itself could not be copied, pickled or kept in a state: `seed` and `step`,
+    the calls in training so far, stand for it.
+
+    Parameters
+    ----------
+    seed : int
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.register_buffer("seed", torch.tensor(seed, dtype=torch.int64))
+        self.register_buffer("step", torch.tensor(0, dtype=torch.int64))
+
+    def next_generator(self, device):
+        """Return the generator of one call: a new one in training, else always the same."""
+        seed = self.seed
+        if self.training:
+            self.step += 1
+            seed = seed + self.step
+        return torch.Generator(device).manual_seed(int(seed))

@@ -167,3 +167,11 @@ def test_corrupted_rows_stay_in_the_support(name):
     corrupted = build(name, 0.9, Units.identity(3), support=(0.0, 1.0))(x)
     assert corrupted.min() >= 0
     assert corrupted.max() <= 1
+
+
+@each_corruption
+def test_a_state_restores_the_draws(name):
+    first, second = build(name, seed=1), build(name, seed=2)
+    first(rows())
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second(rows()), first(rows()))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skvae.components import resolve
-from skvae.networks import MLP, NETWORKS, ConvNet, Plug
+from skvae.networks import MLP, NETWORKS, ConvNet
 from skvae.networks.base import ACTIVATIONS
 
 N_FEATURES, LATENT_DIM = 64, 3
@@ -35,8 +35,7 @@ def build(network, side, seed=0, n_raw=None):
     """Return a body and rows that it takes."""
     n_in = N_FEATURES if side == "encoder" else LATENT_DIM
     n_out = n_raw or (5 if side == "encoder" else N_FEATURES)
-    plug = Plug(n_in, n_out, IMAGE_SHAPE, generator(seed))
-    body = getattr(network, f"build_{side}")(plug)
+    body = getattr(network, f"build_{side}")(n_in, n_out, IMAGE_SHAPE, generator(seed))
     return body, torch.randn(7, n_in, generator=generator(99))
 
 
@@ -125,7 +124,7 @@ def test_every_parameter_gets_a_gradient(network, side):
 
 
 def test_weights_have_the_variance_of_he():
-    body = MLP((300, 200)).build_encoder(Plug(400, 300, None, generator()))
+    body = MLP((300, 200)).build_encoder(400, 300, None, generator())
     for name, weight in body.named_parameters():
         if name.endswith("weight"):
             n, scale = weight.numel(), (2 / weight.shape[1]) ** 0.5

@@ -10,7 +10,7 @@ import torch
 from skvae import VAETransformer
 from skvae.likelihoods import LIKELIHOODS
 from skvae.model.modules import build_vae, can_start_affine
-from skvae.networks import ConvNet, Plug
+from skvae.networks import ConvNet
 from skvae.posteriors import POSTERIORS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -30,11 +30,11 @@ def n_pixels(shape):
 
 def decoder(network, shape, n_out=None):
     n_out = n_pixels(shape) if n_out is None else n_out
-    return network.build_decoder(Plug(LATENT_DIM, n_out, shape, generator()))
+    return network.build_decoder(LATENT_DIM, n_out, shape, generator())
 
 
 def encoder(network, shape, n_out=2 * LATENT_DIM):
-    return network.build_encoder(Plug(n_pixels(shape), n_out, shape, generator()))
+    return network.build_encoder(n_pixels(shape), n_out, shape, generator())
 
 
 def bernoulli_vae(network, shape=(28, 28, 1)):

@@ -11,7 +11,7 @@ from torch import nn
 
 from skvae import VAETransformer
 from skvae.likelihoods import Gaussian
-from skvae.networks import ModuleNetwork, Plug
+from skvae.networks import ModuleNetwork
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -245,9 +245,10 @@ def test_a_factory_that_makes_no_module_is_a_type_error(iris):
 
 
 def test_a_body_takes_several_draws_of_each_row():
-    plug = Plug(LATENT_DIM, SIDE * SIDE, None, torch.Generator().manual_seed(0))
-    body = ModuleNetwork(image_encoder, image_decoder).build_decoder(plug)
-    z = torch.randn(3, 5, LATENT_DIM, generator=plug.generator)
+    generator = torch.Generator().manual_seed(0)
+    network = ModuleNetwork(image_encoder, image_decoder)
+    body = network.build_decoder(LATENT_DIM, SIDE * SIDE, None, generator)
+    z = torch.randn(3, 5, LATENT_DIM, generator=generator)
     expected = torch.stack([body(draw) for draw in z])
     torch.testing.assert_close(body(z), expected)
 

@@ -2,13 +2,14 @@
 
 import numpy as np
 import torch
-from torch import nn
+
+from skvae.randomness import SeededDraws
 
 # The square of what is added, in the units of the model, must stay within float32.
 _MOST_NOISE = 1e9
 
 
-class Corruption(nn.Module):
+class Corruption(SeededDraws):
     """Corrupts rows: in training with fresh draws at each call, else always with the same.
 
     The held-out rows of different epochs are thus compared under the same corruption.
@@ -24,20 +25,15 @@ class Corruption(nn.Module):
     """
 
     def __init__(self, noise, units, support, seed):
-        super().__init__()
+        super().__init__(seed)
         self.noise = noise
         self.support = support
-        # A generator itself could not be copied or pickled.
-        self.seed = seed
-        self.step = 0
         scale = torch.as_tensor(noise / units.scale, dtype=torch.float32)
         self.register_buffer("scale", scale, persistent=False)
 
     def forward(self, x):
         """Return the corrupted rows."""
-        self.step += self.training
-        step = self.step if self.training else 0
-        return self.corrupt(x, torch.Generator(x.device).manual_seed(self.seed + step))
+        return self.corrupt(x, self.next_generator(x.device))
 
     def corrupt(self, x, generator):
         """Return corrupted rows."""

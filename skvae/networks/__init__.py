@@ -5,11 +5,11 @@ A body maps flat rows to flat rows, ``(..., n_in) -> (..., n_out)``; image shape
 `NETWORKS`.
 """
 
-from skvae.networks.base import Body, Network, Plug
+from skvae.networks.base import Body, Network
 from skvae.networks.conv import ConvNet
 from skvae.networks.mlp import MLP
 from skvae.networks.module import ModuleNetwork
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP, "conv": ConvNet}
 
-__all__ = ["MLP", "NETWORKS", "Body", "ConvNet", "ModuleNetwork", "Network", "Plug"]
+__all__ = ["MLP", "NETWORKS", "Body", "ConvNet", "ModuleNetwork", "Network"]

@@ -1,13 +1,18 @@
 """What every network shares."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import contextmanager
+from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import skip_init
 
 from skvae.components import Component
+from skvae.randomness import SeededDraws
 
 # Names as in MLPRegressor, and four that are usual in generative models.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -23,37 +28,29 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-class Plug(NamedTuple):
-    """What a body must fit between.
-
-    Attributes
-    ----------
-    n_in, n_out : int
-        Columns of its rows and of its raw output.
-    image_shape : tuple of int or None
-        (H, W, C) of a flat row of the data, channels last.
-    generator : torch.Generator
-        Source of the initial weights.
-    """
-
-    n_in: int
-    n_out: int
-    image_shape: tuple[int, int, int] | None
-    generator: torch.Generator
-
-
 class Network(Component):
-    """A pair of network bodies; builds the encoder's and the decoder's."""
+    """A pair of network bodies; builds the encoder's and the decoder's.
+
+    Both are built between `n_in` columns of rows and `n_out` raw outputs. `image_shape` is
+    (H, W, C) of a flat row of the data, channels last, or None; `generator` draws the
+    initial weights.
+    """
 
     kind = "network"
 
-    def build_encoder(self, n_in, n_out, image_shape, generator):
+    def build_encoder(self, n_in, n_out, image_shape, generator) -> nn.Module:
         """Return a body from rows to the raw parameters of q(z|x)."""
         raise NotImplementedError
 
-    def build_decoder(self, n_in, n_out, image_shape, generator):
+    def build_decoder(self, n_in, n_out, image_shape, generator) -> nn.Module:
         """Return a body from codes to the raw parameters of p(x|z)."""
         raise NotImplementedError
+
+
+def check_sizes(name, sizes):
+    """Raise ValueError unless all sizes of layers are positive integers."""
+    if any(not isinstance(size, Integral) or size < 1 for size in sizes):
+        raise ValueError(f"{name} must be positive integers, got {sizes!r}.")
 
 
 class Body(nn.Module):
@@ -62,80 +59,102 @@ class Body(nn.Module):
     #: Whether the body can be set to an affine map exactly.
     can_start_affine = False
 
-    #: Whether several are trained faster as one stack (), and can be: the
-    #: output follows from input and parameters alone.
+    #: Whether the parameters may carry leading axes, as (n_models, n_out, n_in), and rows then
+    #: those of the parameters: several models are computed as one. What they give must follow
+    #: from input and parameters alone.
     can_batch = False
 
     def forward(self, x):
         """Map rows; leading axes are kept."""
-        if x.ndim == 2:
+        if self.can_batch:
             return self.run(x)
-        flat = self.run(x.reshape(-1, x.shape[-1]))
-        return flat.reshape(*x.shape[:-1], flat.shape[-1])
+        rows = x.reshape(-1, x.shape[-1])
+        with self._inference_norms(len(rows)):
+            raw = self.run(rows)
+        return raw.reshape(*x.shape[:-1], raw.shape[-1])
+
+    @contextmanager
+    def _inference_norms(self, n_rows):
+        """Let one row be normalised as in inference: it has no variance."""
+        norms = []
+        if self.training and n_rows == 1:
+            norms = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.training]
+        for norm in norms:
+            norm.eval()
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.train()
 
     def run(self, x):
-        """Map rows (n, n_in) to (n, n_out)."""
+        """Map rows (n, n_in) to (n, n_out); with `can_batch` there may be more axes."""
         raise NotImplementedError
 
     def start_output(self, bias, gain=1.0):
         """Centre a random start at raw output `bias`, and scale its spread by `gain`."""
 
 
+class Linear(nn.Linear):
+    """A linear layer whose parameters may carry leading axes, as (n_models, n_out, n_in)."""
+
+    def forward(self, x, added=None):
+        """Return ``x @ weight.T`` plus the bias or, in a layer without, plus `added`."""
+        weight, bias = self.weight, self.bias
+        if weight.ndim == 2 and added is None:
+            return linear(x, weight, bias)
+        if bias is not None:
+            added = bias.unsqueeze(-2)
+        if added is not None and x.ndim == weight.ndim:
+            # One operation and not two: they are what a small step costs.
+            product = torch.addmm if x.ndim == 2 else torch.baddbmm
+            return product(added, x, weight.mT)
+        raw = x @ weight.mT
+        return raw if added is None else raw + added
+
+
 @torch.no_grad()
-def he_start(layer, generator):
-    """Give a layer He's normal weights and zero biases (He et al. 2015), in place."""
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+def he_layer(kind, n_in, n_out, *sizes, generator, **options):
+    """Return a layer of torch's with He's normal weights and zero biases (He et al. 2015)."""
+    # skip_init: torch's own initialisation would draw from its global generator.
+    layer = skip_init(kind, n_in, n_out, *sizes, dtype=torch.float32, **options)
+    fan_in = layer.weight[0].numel()
+    if kind is nn.ConvTranspose2d:
+        # An output pixel sums only every stride-th weight in either direction.
+        height, width = (
+            max(1.0, k / s) for k, s in zip(layer.kernel_size, layer.stride, strict=True)
+        )
+        fan_in = n_in * height * width
+    layer.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
     if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+        layer.bias.zero_()
     return layer
 
 
-def he_linear(n_in, n_out, generator, bias=True):
-    """Return a linear layer with He's start."""
-    # skip_init: torch's own initialisation would draw from its global generator.
-    return he_start(
-        skip_init(nn.Linear, n_in, n_out, bias=bias, dtype=torch.float32), generator
-    )
+def dense_layers(sizes, generator, activation, batch_norm=False, dropout=0.0):
+    """Return hidden layers between these widths, in their order."""
+    layers = nn.Sequential()
+    for n_in, n_out in pairwise(sizes):
+        layers.append(he_layer(Linear, n_in, n_out, generator=generator))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(n_out))
+        layers.append(ACTIVATIONS[activation]())
+        if dropout > 0:
+            layers.append(Dropout(dropout, int(torch.randint(2**31, (), generator=generator))))
+    return layers
 
 
-class _SkipsOneRow:
-    """A batch of one row has no variance: it is normalised as in inference."""
+class Dropout(SeededDraws):
+    """Zeroes each element with probability `p` in training."""
 
-    def forward(self, x):
-        if self.training and len(x) == 1:
-            self.eval()
-            try:
-                return super().forward(x)
-            finally:
-                self.train()
-        return super().forward(x)
-
-
-class BatchNorm1d(_SkipsOneRow, nn.BatchNorm1d):
-    """Batch normalisation of rows, also of a batch of one."""
-
-
-class BatchNorm2d(_SkipsOneRow, nn.BatchNorm2d):
-    """Batch normalisation of images, also of a batch of one."""
-
-
-class Dropout(nn.Module):
-    """Dropout that draws from a generator of its own, not from torch's global one."""
-
-    def __init__(self, p, generator):
-        super().__init__()
+    def __init__(self, p, seed):
+        super().__init__(seed)
         self.p = p
-        # Drawn once; a generator itself could not be copied or pickled.
-        self.seed = int(torch.randint(2**31, (), generator=generator))
-        self.step = 0
 
     def forward(self, x):
-        """Zero each element with probability `p` in training."""
-        if not self.training or self.p == 0:
+        """Return the rows with some elements zero and the others scaled up."""
+        if not self.training:
             return x
-        self.step += 1
-        generator = torch.Generator(x.device).manual_seed(self.seed + self.step)
-        keep = (
-            torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype) >= self.p
-        )
-        return x * keep / (1 - self.p)
+        generator = self.next_generator(x.device)
+        draws = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return x * (draws >= self.p) / (1 - self.p)

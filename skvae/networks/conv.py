@@ -1,22 +1,21 @@
 """Convolutional networks for flattened images, channels last."""
 
+import math
 from itertools import pairwise
 from numbers import Integral
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
-from torch.nn.utils import skip_init
 
 from skvae.networks.base import (
     ACTIVATIONS,
-    BatchNorm1d,
-    BatchNorm2d,
     Body,
+    Linear,
     Network,
-    Plug,
-    he_linear,
-    he_start,
+    check_sizes,
+    dense_layers,
+    he_layer,
 )
 
 
@@ -79,10 +78,8 @@ class ConvNet(Network):
     def check(self):
         """Raise ValueError when a hyper-parameter is out of range."""
         super().check()
-        for name in ("channels", "hidden_layer_sizes"):
-            sizes = getattr(self, name)
-            if any(not isinstance(s, Integral) or s < 1 for s in sizes):
-                raise ValueError(f"{name} must be positive integers, got {sizes!r}.")
+        check_sizes("channels", self.channels)
+        check_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         if len(self.channels) == 0:
             raise ValueError("channels must name at least one layer; for none, use MLP.")
         if self.stride > self.kernel_size:
@@ -93,26 +90,27 @@ class ConvNet(Network):
 
     def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return the body from rows to raw posterior parameters."""
-        plug = Plug(n_in, n_out, image_shape, generator)
-        return ConvEncoder(plug, self, self._sides(plug))
+        return ConvEncoder(n_out, image_shape, self._sides(image_shape), generator, self)
 
     def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return the body from codes to raw likelihood parameters."""
-        plug = Plug(n_in, n_out, image_shape, generator)
-        return ConvDecoder(plug, self, self._sides(plug))
+        sides = self._sides(image_shape)
+        return ConvDecoder(n_in, n_out, image_shape, sides, generator, self)
 
-    def _sides(self, plug):
+    def _sides(self, image_shape):
         """Return (H, W) before the first and after each convolution."""
-        if plug.image_shape is None:
+        if image_shape is None:
             raise ValueError(
                 "ConvNet needs to know the image's shape: set image_shape=(H, W) or (H, W, C)."
             )
-        sides = [plug.image_shape[:2]]
+        # 0 for an odd kernel, -1 for an even one.
+        slack = 2 * self._padding + 1 - self.kernel_size
+        sides = [image_shape[:2]]
         for _ in self.channels:
-            sides.append(tuple((s - 1 + self._slack) // self.stride + 1 for s in sides[-1]))
+            sides.append(tuple((s - 1 + slack) // self.stride + 1 for s in sides[-1]))
         if min(sides[-1]) < 1:
             raise ValueError(
-                f"image_shape={plug.image_shape} is too small for kernel_size="
+                f"image_shape={image_shape} is too small for kernel_size="
                 f"{self.kernel_size} and {len(self.channels)} layers of stride {self.stride}."
             )
         return sides
@@ -121,46 +119,35 @@ class ConvNet(Network):
     def _padding(self):
         return (self.kernel_size - 1) // 2
 
-    @property
-    def _slack(self):
-        # 0 for an odd kernel, -1 for an even one.
-        return 2 * self._padding + 1 - self.kernel_size
-
-    def _hidden(self, layer, n_channels, norm):
-        """Return a hidden layer with its normalisation and activation."""
-        norms = [norm(n_channels)] if self.batch_norm else []
+    def _layer(self, kind, n_in, n_out, generator, **options):
+        """Return a hidden layer of convolutions, normalised and activated."""
+        options |= {"stride": self.stride, "padding": self._padding}
+        layer = he_layer(kind, n_in, n_out, self.kernel_size, generator=generator, **options)
+        norms = [nn.BatchNorm2d(n_out)] if self.batch_norm else []
         return nn.Sequential(layer, *norms, ACTIVATIONS[self.activation]())
+
+    def _dense(self, sizes, generator):
+        return dense_layers(sizes, generator, self.activation, self.batch_norm)
 
 
 class ConvEncoder(Body):
     """Convolutions, dense layers and an output layer."""
 
-    def __init__(self, plug, options, sides):
+    def __init__(self, n_out, image_shape, sides, generator, options):
         super().__init__()
         # int: shapes come as NumPy's integers too, which torch refuses here.
-        height, width, n_channels = map(int, plug.image_shape)
+        height, width, n_channels = map(int, image_shape)
         self.image = nn.Unflatten(1, (height, width, n_channels))
-        self.convolutions = nn.Sequential()
-        for n_in, n_out in pairwise((n_channels, *options.channels)):
-            layer = skip_init(
-                nn.Conv2d,
-                n_in,
-                n_out,
-                options.kernel_size,
-                stride=options.stride,
-                padding=options._padding,
-            )
-            he_start(layer, plug.generator)
-            self.convolutions.append(options._hidden(layer, n_out, BatchNorm2d))
-        last = options.channels[-1] * sides[-1][0] * sides[-1][1]
-        sizes = (last, *options.hidden_layer_sizes)
-        self.dense = nn.Sequential(
+        self.convolutions = nn.Sequential(
             *(
-                options._hidden(he_linear(n_in, n_out, plug.generator), n_out, BatchNorm1d)
-                for n_in, n_out in pairwise(sizes)
+                options._layer(nn.Conv2d, *channels, generator)
+                for channels in pairwise((n_channels, *options.channels))
             )
         )
-        self.output = he_linear(sizes[-1], plug.n_out, plug.generator)
+        n_last = options.channels[-1] * sides[-1][0] * sides[-1][1]
+        sizes = (n_last, *options.hidden_layer_sizes)
+        self.dense = options._dense(sizes, generator)
+        self.output = he_layer(Linear, sizes[-1], n_out, generator=generator)
         self.to(memory_format=torch.channels_last)
 
     def run(self, x):
@@ -170,41 +157,33 @@ class ConvEncoder(Body):
         maps = self.convolutions(images).permute(0, 2, 3, 1)
         return self.output(self.dense(maps.flatten(1)))
 
-    @torch.no_grad()
-    def start_output(self, bias, gain=1.0):
-        """Set the output's bias, the centre of a random start, and scale its spread."""
-        self.output.bias.copy_(bias)
-        self.output.weight.mul_(gain)
-
 
 class ConvDecoder(Body):
     """A dense layer, transposed convolutions, and a convolution to the image."""
 
-    def __init__(self, plug, options, sides):
+    def __init__(self, n_in, n_out, image_shape, sides, generator, options):
         super().__init__()
-        first = tuple(map(int, (*sides[-1], options.channels[-1])))
-        n_first = first[0] * first[1] * first[2]
-        dense = he_linear(plug.n_in, n_first, plug.generator)
-        self.dense = options._hidden(dense, n_first, BatchNorm1d)
+        # One image of means, and one more for every further parameter of the likelihood.
+        height, width, self.n_channels = image_shape
+        if n_out % (height * width):
+            raise ValueError(
+                f"The likelihood needs {n_out} raw outputs per row, which is no multiple "
+                f"of the {height * width} pixels of image_shape={image_shape}."
+            )
+        channels = options.channels[::-1]
+        first = tuple(map(int, (*sides[-1], channels[0])))
+        self.dense = options._dense((n_in, math.prod(first)), generator)
         self.feature_map = nn.Unflatten(1, first)
         self.convolutions = nn.Sequential()
-        n_in = options.channels[-1]
-        steps = zip(sides[:0:-1], sides[-2::-1], options.channels[::-1], strict=True)
-        for small, large, n_out in steps:
-            layer = _transposed(n_in, n_out, options, small, large)
-            he_start_transposed(layer, options.stride, plug.generator)
-            self.convolutions.append(options._hidden(layer, n_out, BatchNorm2d))
-            n_in = n_out
-        # One image of means, and one more for every further parameter of the likelihood.
-        self.n_channels = plug.image_shape[2]
-        n_pixels = plug.image_shape[0] * plug.image_shape[1]
-        if plug.n_out % n_pixels:
-            raise ValueError(
-                f"The likelihood needs {plug.n_out} raw outputs per row, which is no multiple "
-                f"of the {n_pixels} pixels of image_shape={plug.image_shape}."
-            )
-        output = skip_init(nn.Conv2d, n_in, plug.n_out // n_pixels, 3, padding=1)
-        self.output = he_start(output, plug.generator)
+        widths = pairwise((channels[0], *channels))
+        for small, large, pair in zip(sides[:0:-1], sides[-2::-1], widths, strict=True):
+            padding = _output_padding(small, large, options)
+            layer = options._layer(nn.ConvTranspose2d, *pair, generator, output_padding=padding)
+            self.convolutions.append(layer)
+        n_maps = n_out // (height * width)
+        self.output = he_layer(
+            nn.Conv2d, channels[-1], n_maps, 3, padding=1, generator=generator
+        )
         self.to(memory_format=torch.channels_last)
 
     def run(self, z):
@@ -217,37 +196,12 @@ class ConvDecoder(Body):
     @torch.no_grad()
     def start_output(self, bias, gain=1.0):
         """Set the bias to the mean over pixels, as it has one value per channel."""
-        parts = bias.reshape(-1, self.n_channels)
-        n_parameters = len(self.output.bias) // self.n_channels
-        means = parts.reshape(n_parameters, -1, self.n_channels).mean(1)
-        self.output.bias.copy_(means.flatten())
+        pixels = bias.reshape(len(self.output.bias) // self.n_channels, -1, self.n_channels)
+        self.output.bias.copy_(pixels.mean(1).flatten())
         self.output.weight.mul_(gain)
 
 
-def _transposed(n_in, n_out, options, small, large):
-    """Return the transposed convolution from sides `small` to exactly `large`."""
-    padding = options._padding
-    smallest = [(s - 1) * options.stride - 2 * padding + options.kernel_size for s in small]
-    return skip_init(
-        nn.ConvTranspose2d,
-        n_in,
-        n_out,
-        options.kernel_size,
-        stride=options.stride,
-        padding=padding,
-        output_padding=tuple(goal - side for goal, side in zip(large, smallest, strict=True)),
-    )
-
-
-@torch.no_grad()
-def he_start_transposed(layer, stride, generator):
-    """He's start for a transposed convolution.
-
-    Each output pixel sums only every `stride`-th weight in either direction, and torch
-    takes the fan-in of the transposed weight from the output channels.
-    """
-    n_in, _, height, width = layer.weight.shape
-    fan_in = n_in * max(1.0, height / stride) * max(1.0, width / stride)
-    layer.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
-    layer.bias.zero_()
-    return layer
+def _output_padding(small, large, options):
+    """Return what a transposed convolution of `small` sides lacks of the `large` ones."""
+    lost = 2 * options._padding - options.kernel_size
+    return tuple(b - (a - 1) * options.stride + lost for a, b in zip(small, large, strict=True))

@@ -1,20 +1,18 @@
 """Fully connected networks."""
 
-from itertools import pairwise
 from numbers import Integral, Real
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
 from skvae.networks.base import (
     ACTIVATIONS,
-    BatchNorm1d,
     Body,
-    Dropout,
+    Linear,
     Network,
-    Plug,
-    he_linear,
+    check_sizes,
+    dense_layers,
+    he_layer,
 )
 
 
@@ -70,21 +68,15 @@ class MLP(Network):
     def check(self):
         """Raise ValueError when a hyper-parameter is out of range."""
         super().check()
-        if any(not isinstance(s, Integral) or s < 1 for s in self._sizes()):
-            raise ValueError(
-                "hidden_layer_sizes must be positive integers, "
-                f"got {self.hidden_layer_sizes!r}."
-            )
+        check_sizes("hidden_layer_sizes", self._sizes())
 
     def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return the body from rows to raw posterior parameters."""
-        plug = Plug(n_in, n_out, image_shape, generator)
-        return MLPBody(self._sizes(), plug, self)
+        return MLPBody((n_in, *self._sizes()), n_out, generator, self)
 
     def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return the body from codes to raw likelihood parameters."""
-        plug = Plug(n_in, n_out, image_shape, generator)
-        return MLPBody(self._sizes()[::-1], plug, self)
+        return MLPBody((n_in, *self._sizes()[::-1]), n_out, generator, self)
 
     def _sizes(self):
         sizes = self.hidden_layer_sizes
@@ -97,32 +89,29 @@ class MLPBody(Body):
 
     Parameters
     ----------
-    hidden_sizes : tuple of int
-    plug : Plug
+    sizes : tuple of int
+        Columns of the rows, then units of the hidden layers.
+    n_out : int
+    generator : torch.Generator
     options : MLP
         Activation, normalisation, dropout and linear map.
     """
 
-    def __init__(self, hidden_sizes, plug, options):
+    def __init__(self, sizes, n_out, generator, options):
         super().__init__()
-        sizes = (plug.n_in, *hidden_sizes)
-        self.hidden = nn.Sequential()
-        for n_in, n_out in pairwise(sizes):
-            self.hidden.append(he_linear(n_in, n_out, plug.generator))
-            if options.batch_norm:
-                self.hidden.append(BatchNorm1d(n_out))
-            self.hidden.append(ACTIVATIONS[options.activation]())
-            if options.dropout > 0:
-                self.hidden.append(Dropout(options.dropout, plug.generator))
-        self.output = he_linear(sizes[-1], plug.n_out, plug.generator)
+        self.can_batch = not options.batch_norm and options.dropout == 0
+        self.hidden = dense_layers(
+            sizes, generator, options.activation, options.batch_norm, options.dropout
+        )
+        self.output = he_layer(Linear, sizes[-1], n_out, generator=generator)
         self.linear_map = None
-        if options.linear_map and hidden_sizes:
-            self.linear_map = he_linear(plug.n_in, plug.n_out, plug.generator, bias=False)
+        if options.linear_map and len(sizes) > 1:
+            self.linear_map = he_layer(Linear, sizes[0], n_out, generator=generator, bias=False)
 
     def run(self, x):
-        """Map rows ``(n, n_in)`` to ``(n, n_out)``."""
+        """Map rows ``(..., n, n_in)`` to ``(..., n, n_out)``."""
         raw = self.output(self.hidden(x))
-        return raw if self.linear_map is None else raw + self.linear_map(x)
+        return raw if self.linear_map is None else self.linear_map(x, added=raw)
 
     @property
     def can_start_affine(self):

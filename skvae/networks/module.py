@@ -2,19 +2,14 @@
 
 import copy
 import inspect
-import threading
-from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from skvae.networks.base import Body, Network, Plug
+from skvae.networks.base import Body, Network
+from skvae.randomness import seed_torch
 
-# torch's global generator belongs to all threads of a process.
-_GLOBAL_GENERATOR = threading.RLock()
-
-# Whom the raw outputs serve.
+# What takes the raw outputs.
 _CODES = "latent_dim for an autoencoder, of a VAE what its posterior takes"
 _ROWS = "what the likelihood takes"
 
@@ -61,74 +56,63 @@ class ModuleNetwork(Network):
 
     def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return the body from rows to raw posterior parameters."""
-        plug = Plug(n_in, n_out, image_shape, generator)
-        return ModuleBody(self.encoder, plug, "encoder", _CODES)
+        return ModuleBody(self.encoder, n_in, n_out, generator, "encoder", _CODES)
 
     def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return the body from codes to raw likelihood parameters."""
-        plug = Plug(n_in, n_out, image_shape, generator)
-        return ModuleBody(self.decoder, plug, "decoder", _ROWS)
+        return ModuleBody(self.decoder, n_in, n_out, generator, "decoder", _ROWS)
 
 
 class ModuleBody(Body):
     """A copy of the user's module, tried on two rows before it is trained."""
 
-    def __init__(self, part, plug, name, wanted_by):
+    def __init__(self, part, n_in, n_out, generator, name, wanted_by):
         super().__init__()
         # Factories draw under it, and layers that are initialised by their first rows.
-        seed = int(torch.randint(2**31, (), generator=plug.generator))
-        if isinstance(part, nn.Module):
-            self.module = copy.deepcopy(part)
-        else:
-            self.module = _made(part, plug, name, seed)
+        seed = int(torch.randint(2**31, (), generator=generator))
+        with seed_torch(seed):
+            if isinstance(part, nn.Module):
+                self.module = copy.deepcopy(part)
+            else:
+                self.module = _call_factory(part, n_in, n_out, name)
         if not isinstance(self.module, nn.Module):
             raise TypeError(f"ModuleNetwork's {name} gave {self.module!r}, not a Module.")
         self.module.float()
-        self._try(plug, name, wanted_by, seed)
+        with seed_torch(seed), torch.no_grad():
+            self._try(n_in, n_out, name, wanted_by)
 
     def run(self, x):
         """Map rows (n, n_in) to (n, n_out)."""
-        if not self.training or len(x) > 1:
-            return self.module(x)
-        # One row has no variance: it is normalised as in inference.
-        norms = [m for m in self.module.modules() if isinstance(m, _BatchNorm) and m.training]
-        for norm in norms:
-            norm.eval()
-        try:
-            return self.module(x)
-        finally:
-            for norm in norms:
-                norm.train()
+        return self.module(x)
 
-    @torch.no_grad()
-    def _try(self, plug, name, wanted_by, seed):
+    def _try(self, n_in, n_out, name, wanted_by):
+        """Raise ValueError or TypeError unless two rows are mapped to raw outputs."""
         parameters = list(self.module.parameters())
         device = parameters[0].device if parameters else torch.device("cpu")
         try:
-            with _own_draws(seed):
-                raw = self.module.eval()(torch.zeros(2, plug.n_in, device=device))
+            raw = self.module.eval()(torch.zeros(2, n_in, device=device))
         except RuntimeError as error:
             raise ValueError(
-                f"ModuleNetwork's {name} does not take rows of width {plug.n_in}: {error}"
+                f"ModuleNetwork's {name} does not take rows of width {n_in}: {error}"
             ) from error
         if not isinstance(raw, torch.Tensor):
             raise TypeError(
                 f"ModuleNetwork's {name} gave a {type(raw).__name__}, not one tensor of width "
-                f"{plug.n_out}: {wanted_by}."
+                f"{n_out}: {wanted_by}."
             )
         shape = tuple(raw.shape)
-        if shape != (2, plug.n_out):
+        if shape != (2, n_out):
             raise ValueError(
-                f"ModuleNetwork's {name} maps rows of width {plug.n_in} to shape "
-                f"(n, {', '.join(map(str, shape[1:]))}), but must give width {plug.n_out}: "
+                f"ModuleNetwork's {name} maps rows of width {n_in} to shape "
+                f"(n, {', '.join(map(str, shape[1:]))}), but must give width {n_out}: "
                 f"{wanted_by}."
             )
 
 
-def _made(factory, plug, name, seed):
-    """Call the user's factory under a seed."""
+def _call_factory(factory, n_in, n_out, name):
+    """Return what the user's factory makes."""
     try:
-        inspect.signature(factory).bind(plug.n_in, plug.n_out)
+        inspect.signature(factory).bind(n_in, n_out)
     except TypeError as error:
         raise TypeError(
             f"ModuleNetwork's {name} must be a torch.nn.Module or a callable "
@@ -137,13 +121,4 @@ def _made(factory, plug, name, seed):
     except ValueError:
         # Written in C, some do not tell their signature.
         pass
-    with _own_draws(seed):
-        return factory(plug.n_in, plug.n_out)
-
-
-@contextmanager
-def _own_draws(seed):
-    """Seed torch's global generator and put it back after the body, in turn with others."""
-    with _GLOBAL_GENERATOR, torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+    return factory(n_in, n_out)
