@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from skvae.likelihoods import LIKELIHOODS, Gaussian, Likelihood
+from skvae.likelihoods import LIKELIHOODS, Gaussian
 
 N_FEATURES = 3
 
@@ -18,8 +18,6 @@ def example_rows(likelihood, n, n_features):
     rng = np.random.RandomState(0)
     if np.isfinite([low, high]).all():
         return low + (high - low) * rng.beta(1.0, 1.5, (n, n_features))
-    if np.isfinite(low):
-        return low + rng.poisson(3.0, (n, n_features)).astype(float)
     # Columns of other offsets and scales, and correlated.
     X = rng.standard_normal((n, n_features)) @ rng.standard_normal((n_features, n_features))
     return X * np.logspace(-1, 1, n_features) + np.arange(n_features)
@@ -27,6 +25,10 @@ def example_rows(likelihood, n, n_features):
 
 def binary_rows(likelihood, n, n_features):
     return np.random.RandomState(0).binomial(1, 0.3, (n, n_features)).astype(float)
+
+
+def count_rows(likelihood, n, n_features):
+    return np.random.RandomState(0).poisson(3.0, (n, n_features)).astype(float)
 
 
 def one_hot_rows(likelihood, n, n_features):
@@ -77,6 +79,8 @@ OWN = {
     "bernoulli": partial(
         Case, rows=binary_rows, values=lambda p: torch.tensor([[0.0], [1.0]]).double()
     ),
+    "poisson": partial(Case, rows=count_rows),
+    "negative_binomial": partial(Case, rows=count_rows),
     "categorical": partial(
         Case, rows=one_hot_rows, values=lambda p: torch.eye(p.event_shape[0]).double()
     ),
@@ -89,7 +93,7 @@ each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 BOUNDED = [c.likelihood for c in CASES.values() if np.isfinite(c.likelihood.support).any()]
 bounded = pytest.mark.parametrize("likelihood", BOUNDED, ids=lambda lk: type(lk).__name__)
 # Whether a value outside the support has a nearest one inside.
-MOVES = {lk: type(lk).clip is Likelihood.clip for lk in BOUNDED}
+MOVES = {lk: lk.can_clip for lk in BOUNDED}
 
 
 def raw_outputs(head, n=5, scale=1.5):

@@ -32,6 +32,9 @@ class Likelihood(Component):
     support = (-np.inf, np.inf)
     remedy = ""
 
+    #: Whether new values outside have a nearest meaning; else they are refused.
+    can_clip = True
+
     #: Raw outputs of the decoder per feature.
     raw_per_feature = 1
 
@@ -112,6 +115,8 @@ class Likelihood(Component):
         A held-out fold scaled by the training fold's minimum and maximum leaves the
         support slightly; an error there would break every grid search.
         """
+        if not self.can_clip:
+            return self.check_support(X, argument=name)
         low, high = self.support
         if not np.isfinite(self.support).any():
             return X

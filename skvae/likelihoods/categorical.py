@@ -31,6 +31,7 @@ class Categorical(Likelihood):
 
     support = (0.0, 1.0)
     remedy = "Encode the categories, for example with OneHotEncoder(sparse_output=False)."
+    can_clip = False
 
     def __init__(self, sizes=None):
         self.sizes = sizes
@@ -68,10 +69,6 @@ class Categorical(Likelihood):
                 f"{self.remedy} Several features need Categorical(sizes=(...))."
             )
         return X
-
-    def clip(self, X, name="X"):
-        """Refuse what is not one-hot: it has no nearest meaning."""
-        return self.check_support(X, argument=name)
 
     def _sizes(self, n_features):
         sizes = (n_features,) if self.sizes is None else tuple(self.sizes)

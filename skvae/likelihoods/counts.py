@@ -7,13 +7,11 @@ from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 
 from skvae.data.columns import column_name
-from skvae.data.rows import extremes, feature_moments
+from skvae.data.rows import feature_moments
 from skvae.likelihoods.base import Likelihood, smoothed_mean
 
 # Log-rates beyond these leave float32.
 _LOG_RATE_RANGE = (-30.0, 30.0)
-# What the largest rate can still tell.
-_LARGEST_COUNT = 1e13
 
 
 class Log1p(nn.Module):
@@ -27,8 +25,10 @@ class Log1p(nn.Module):
 class Counts(Likelihood):
     """Base of the likelihoods of whole numbers from 0 on."""
 
-    support = (0.0, np.inf)
-    remedy = "Counts cannot be negative; use likelihood='gaussian' for other data."
+    # What the largest rate can still tell.
+    support = (0.0, 1e13)
+    remedy = "For other data than counts use likelihood='gaussian'."
+    can_clip = False
 
     # A log-rate off by a few is a rate off by hundreds: start close to the data's own.
     start_gain = 0.01
@@ -44,15 +44,6 @@ class Counts(Likelihood):
     def check_support(self, X, feature_names=None, argument="X"):
         """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
         X = super().check_support(X, feature_names, argument)
-        _, highest = extremes(X)
-        worst = int(np.argmax(highest))
-        if highest[worst] > _LARGEST_COUNT:
-            name = column_name(worst, feature_names)
-            raise ValueError(
-                f"The {type(self).__name__} likelihood takes counts up to "
-                f"{_LARGEST_COUNT:.0e}, but {name} of {argument} has {highest[worst]:.6g}. "
-                "Use likelihood='gaussian'."
-            )
         broken = np.zeros(X.shape[1], dtype=bool)
         for block in self._inside(X):
             broken |= (np.rint(block) != block).any(axis=0)
@@ -64,10 +55,6 @@ class Counts(Likelihood):
                 "likelihood='gaussian'."
             )
         return X
-
-    def clip(self, X, name="X"):
-        """Refuse what is no count: unlike a rounding, it has no nearest meaning."""
-        return self.check_support(X, argument=name)
 
 
 class Poisson(Counts):
