@@ -35,6 +35,11 @@ def train(path):
     vae.fit(_X)
 
 
+def half_written(path):
+    """Return the names of the files that were being written at a kill."""
+    return {file.name for file in path.parent.glob(f".{path.name}.*.tmp")}
+
+
 def check(path, n_iter):
     """Return the epochs of the file's model; raise what is wrong with it."""
     if not path.exists():
@@ -44,8 +49,8 @@ def check(path, n_iter):
     assert vae.n_iter_ >= n_iter, f"{vae.n_iter_} epochs, before {n_iter}"
     assert vae.transform(_X).shape == (len(_X), 2)
     assert vae._moments, "the optimiser's moments are missing"
-    left = sorted(os.listdir(path.parent))
-    assert left == [path.name], f"left behind: {left}"
+    left = {name for name in os.listdir(path.parent) if name not in half_written(path)}
+    assert left == {path.name}, f"left behind: {sorted(left)}"
     return vae.n_iter_
 
 
@@ -88,13 +93,12 @@ def run(kills, seed, most_seconds):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vae.pickle"
         for _ in range(kills):
+            before = half_written(path)
             child = in_child(train, path)
             time.sleep(rng.uniform(0, most_seconds))
             os.kill(child, signal.SIGKILL)
             ended = os.waitpid(child, 0)[1]
-            for unfinished in path.parent.glob(f".{path.name}.*.tmp"):
-                unfinished.unlink()
-                halves += 1
+            halves += len(half_written(path) - before)
             missing += not path.exists()
             found = checked_in_child(path, n_iter)
             failures += found is None or ended != signal.SIGKILL

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.callbacks import Checkpoint
+from skvae.estimators.fitting import Training
 from skvae.networks import MLP
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -138,18 +139,18 @@ def test_cross_validated_noise_is_that_of_the_epoch(iris):
 
 
 def test_snapshots_are_made_only_on_request(quick, iris, monkeypatch):
-    stored, store = [], VAETransformer._store
+    made, fitted_attributes = [], Training.fitted_attributes
 
-    def counted(self, *args, **kwargs):
-        stored.append(self)
-        store(self, *args, **kwargs)
+    def counted(training, result):
+        made.append(result)
+        return fitted_attributes(training, result)
 
-    monkeypatch.setattr(VAETransformer, "_store", counted)
+    monkeypatch.setattr(Training, "fitted_attributes", counted)
     for callbacks, expected in (((), 1), ((Recorder(),), 1), ((User(),), 1 + 3 + 3)):
-        stored.clear()
+        made.clear()
         quick().set_callbacks(*callbacks).fit(iris)
         # User: the three epochs, and the three steps of the first.
-        assert len(stored) == expected
+        assert len(made) == expected
 
 
 @each_mode

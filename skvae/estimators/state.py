@@ -177,7 +177,7 @@ def _moment(parameter, name, array):
 
 def _to_array(tensor):
     # A copy in C order, whatever the layout on the device: equal states are then equal bytes.
-    return np.array(tensor.detach().cpu(), order="C")
+    return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
 def _check_array(array, tensor, name):

@@ -10,14 +10,9 @@ import torch
 from skvae.data.rows import Subset, batches
 from skvae.machine import limit_threads
 from skvae.model.modules import batch_modules, member_state
-from skvae.training.evaluation import fixed_draws, squared_residuals
+from skvae.training.evaluation import fixed_draws, held_out_noise, squared_residuals
 from skvae.training.loop import make_optimizer, train_epochs
 from skvae.training.result import Result, TrainingDivergedError, train_and_record
-
-# How far the features' noises may be drawn to their common mean: wholly with so few rows
-# that they tell nothing of each, and with more of them in proportion less.
-_SHARES = np.linspace(0, 1, 5)
-_ROWS_DRAWN_WHOLLY = 15
 
 
 def fit_cross_validated(start, setup, n_splits):
@@ -61,8 +56,8 @@ class FoldsResult:
     ----------
     evaluations : list of Evaluation
         After each number of epochs, from none on.
-    history : Result
-        Holds the means over the folds; it has no module.
+    result : Result
+        Its history holds means over the folds; it has no module.
     best : int
         The number of epochs with the least held-out loss.
     state : dict or None
@@ -138,8 +133,7 @@ def _set_noise(setup, module, noise):
     if noise is None:
         return
     module.eval()
-    rows, generator = setup.rows, setup.streams.generator("held-out draws")
-    eps = fixed_draws(setup.objective, len(rows), module.latent_dim, generator, rows.device)
+    rows, eps = setup.rows, fixed_draws(setup, len(setup.rows), module.latent_dim)
     with limit_threads(rows.numel()):
         sums = sum(
             squared_residuals(module, rows[part], eps[:, part]).sum(0).double().cpu()
@@ -225,11 +219,8 @@ class Folds:
         self.head = modules[0].decoder.head
         self.groups = _group(modules, *zip(*splits, strict=True), rows.device)
         n_most = max(len(held_out) for _, held_out in splits)
-        generator = setup.streams.generator("held-out draws")
         # The same draws in each fold.
-        self.eps = fixed_draws(
-            setup.objective, n_most, modules[0].latent_dim, generator, rows.device
-        )
+        self.eps = fixed_draws(setup, n_most, modules[0].latent_dim)
 
     def train(self):
         """Train the folds, an epoch of each in turn; yield the mean terms of the epochs."""
@@ -280,9 +271,9 @@ class Folds:
         module, rows = group.module.eval(), self.setup.rows
         eps = self.eps.unsqueeze(1) if module.n_batch_axes else self.eps
         terms, residuals = torch.zeros(()), torch.zeros(rows.shape[1])
-        for part in batches(Subset(rows, group.held_out.reshape(-1)[: self.eps.shape[1]])):
-            index, counted = group.held_out[..., part], group.counted[..., part]
-            x, draws = rows[index], eps[..., part, :][..., : index.shape[-1], :]
+        for part in batches(Subset(rows, torch.arange(group.held_out.shape[-1]))):
+            x, draws = rows[group.held_out[..., part]], eps[..., part, :]
+            counted = group.counted[..., part]
             with limit_threads(x.numel()):
                 each = self.setup.objective.row_terms(module, x, draws)
                 terms = terms + (each * counted).double().sum(-1).cpu()
@@ -310,32 +301,3 @@ def _group(modules, kept, held_out, device):
             torch.stack([places < len(indices) for indices in held_out]).float().to(device),
         )
     ]
-
-
-def held_out_noise(head, residuals, sizes):
-    """Return the noise that held-out rows show, drawn together where that helps.
-
-    With few rows one noise per feature is a rough estimate, and one for all may serve
-    better. How far they are drawn together is judged on each fold under the residuals of
-    the others.
-
-    Parameters
-    ----------
-    head : LikelihoodHead
-    residuals : Tensor of shape (n_folds, n_features)
-        Sums of the squared residuals of each fold, in model units.
-    sizes : Tensor of shape (n_folds,)
-        Numbers of the rows.
-
-    Returns
-    -------
-    Tensor of shape (n_features,)
-    """
-    others = (residuals.sum(0) - residuals) / (sizes.sum() - sizes)[:, None]
-    means = residuals / sizes[:, None]
-
-    def score(share):
-        return float((sizes * head.expected_log_prob(means, head.shrink(others, share))).sum())
-
-    shares = _SHARES * min(1.0, _ROWS_DRAWN_WHOLLY / float(sizes.sum()))
-    return head.shrink(residuals.sum(0) / sizes.sum(), max(shares, key=score))

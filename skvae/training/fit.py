@@ -53,8 +53,9 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
         indices, rows_val = _hold_out(setup, stopping.validation_fraction)
     if resumed is None:
         module = start(setup.rows)
-        resumed = module, make_optimizer(module, setup.plan)
-    result = Result(*resumed)
+        result = Result(module, make_optimizer(module, setup.plan))
+    else:
+        result = Result(*resumed)
     if mode == "hold_out":
         held_out = _HeldOut(setup, result, stopping, rows_val)
     first = copy.deepcopy(result.module) if mode == "all" and stopping is not None else None
@@ -71,10 +72,7 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
         raise TrainingDivergedError(result.history["loss"][-1])
     elif first is not None and not result.stopped_early and setup.plan.epochs > 0:
         # A training that was cut short is not compared: the rate had not fallen.
-        generator = setup.streams.generator("held-out draws")
-        result.worsened = ended_worse(
-            setup.objective, first, result.module, setup.rows, generator
-        )
+        result.worsened = ended_worse(setup, first, result.module)
     return result
 
 
@@ -87,10 +85,8 @@ class _HeldOut:
 
     def __init__(self, setup, result, stopping, rows):
         self.setup, self.result, self.rows = setup, result, rows
-        module, generator = result.module, setup.streams.generator("held-out draws")
-        self.eps = fixed_draws(
-            setup.objective, len(rows), module.latent_dim, generator, setup.rows.device
-        )
+        module = result.module
+        self.eps = fixed_draws(setup, len(rows), module.latent_dim)
         self.best = BestState(module, stopping.n_iter_no_change, stopping.tol, result.optimizer)
         self.best.update(-self._mean_terms()[0])
 

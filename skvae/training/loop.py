@@ -63,6 +63,8 @@ def train_epochs(
     Parameters
     ----------
     module : Module
+        Its `n_batch_axes` tells how many leading axes the parameters have: none, or one for
+        models side by side.
     loss_terms : callable
         Maps a batch of rows and the number of the epoch to means over the batch, (n_terms,)
         or, of models side by side, (n_terms, n_models). The first is minimised, the others

@@ -30,7 +30,8 @@ class Result:
 
     Attributes
     ----------
-    module : Module
+    module : Module or None
+        None for means over several modules.
     optimizer : Optimizer or None
         The module's, with the moments that a further training goes on from.
     history : dict of str to list of float
@@ -50,7 +51,7 @@ class Result:
         Whether held-out rows found no epoch better than the start, and the last far worse.
     """
 
-    module: torch.nn.Module
+    module: torch.nn.Module | None
     optimizer: torch.optim.Optimizer | None = None
     history: dict = field(default_factory=lambda: {name: [] for name in _TERMS})
     best_score: float | None = None
@@ -61,8 +62,9 @@ class Result:
     kept_start: bool = False
 
     def copy(self):
-        """Return a copy that further training does not change."""
-        return replace(self, module=copy.deepcopy(self.module))
+        """Return a copy with a module and a history of its own."""
+        history = {name: list(values) for name, values in self.history.items()}
+        return replace(self, module=copy.deepcopy(self.module), history=history)
 
     def record(self, terms, prefix=""):
         """Append one epoch's terms to the history."""
@@ -143,10 +145,8 @@ def _go_back(setup, module, last, n_epochs):
 
     No loss is taken of the state that an epoch ends with: its last step may have been too far.
     """
-    rows = setup.rows
-    generator = setup.streams.generator("held-out draws")
-    eps = fixed_draws(setup.objective, len(rows), module.latent_dim, generator, rows.device)
+    eps = fixed_draws(setup, len(setup.rows), module.latent_dim)
     for n_back, _ in enumerate(last.restore()):
-        if math.isfinite(mean_terms(setup.objective, module, rows, eps)[0]):
+        if math.isfinite(mean_terms(setup.objective, module, setup.rows, eps)[0]):
             return max(n_epochs - n_back, 0)
     return 0

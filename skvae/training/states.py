@@ -60,11 +60,8 @@ class BestState:
         """
         epoch = self._epochs_seen
         self._epochs_seen += 1
-        if (
-            self._state is None
-            or score > self.score
-            or math.isnan(self.score) > math.isnan(score)
-        ):
+        first_number = math.isnan(self.score) and not math.isnan(score)
+        if self._state is None or score > self.score or first_number:
             self.score, self.epoch = score, epoch
             self._state = copy.deepcopy(self.module.state_dict())
             self._moments = None if self.optimizer is None else copy_moments(self.optimizer)

@@ -1,4 +1,4 @@
-"""The training loop: every row once an epoch, one list of numbers, a best state."""
+"""The training loop: its optimiser, every row once an epoch, one list of numbers."""
 
 from itertools import chain
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from skvae.training.loop import Plan, make_optimizer, train
+from skvae.training.loop import make_optimizer, train_epochs, training_mode
+from skvae.training.setup import Plan
 
 
 def generator(seed=0):
@@ -19,8 +20,21 @@ def plan(**changes):
     return Plan(**(defaults | changes))
 
 
+def train(module, rows, terms=None, seed=0, **changes):
+    """Return the epochs of a training; some arguments are the loop's, others the plan's."""
+    loop = {k: changes.pop(k) for k in ("indices", "optimizer", "on_step") if k in changes}
+    terms = module.terms if terms is None else terms
+    return train_epochs(module, terms, rows, plan(**changes), generator(seed), **loop)
+
+
+class Linear(nn.Linear):
+    n_batch_axes = 0
+
+
 class Recorder(nn.Module):
     """A module whose loss is the mean of the rows' first column; it notes its batches."""
+
+    n_batch_axes = 0
 
     def __init__(self):
         super().__init__()
@@ -35,11 +49,10 @@ class Recorder(nn.Module):
         return torch.stack([mean + 0 * self.weight.sum(), 2 * mean, mean**0])
 
 
-def record(n=10, seed=0, indices=None, **changes):
+def record(n=10, **changes):
     """Train a recorder; return it and what the iteration gave."""
-    module, rows = Recorder(), torch.arange(float(n))[:, None]
-    terms = train(module, module.terms, rows, plan(**changes), generator(seed), indices=indices)
-    return module, list(terms)
+    module = Recorder()
+    return module, list(train(module, torch.arange(float(n))[:, None], **changes))
 
 
 def epochs_of(module, per_epoch):
@@ -48,33 +61,27 @@ def epochs_of(module, per_epoch):
     return [list(chain(*module.batches[i : i + per_epoch])) for i in chunks]
 
 
-# -- the plan -------------------------------------------------------------------------
+# -- the optimiser --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("n_rows", "size", "epochs"),
-    # 800 or 6000 steps, in 10 to 200 epochs.
-    [
-        (2, 2, 400),
-        (100, 64, 400),
-        (999, 64, 50),
-        (1000, 128, 200),
-        (60_000, 128, 12),
-        (10**7, 128, 10),
-    ],
-)
-def test_the_automatic_plan_is_a_number_of_steps(n_rows, size, epochs):
-    automatic = Plan.for_rows(n_rows, "auto", "auto", 0.1, 0.2)
-    assert automatic == Plan(epochs, size, 0.1, 0.2)
+@pytest.mark.parametrize("n_models", [0, 3])
+def test_only_matrices_decay(n_models):
+    module = Linear(3, 2)
+    module.n_batch_axes = 1 if n_models else 0
+    for parameter in module.parameters():
+        shape = (n_models,) * module.n_batch_axes + parameter.shape
+        parameter.data, parameter.grad = torch.ones(shape), torch.zeros(shape)
+    make_optimizer(module, plan(learning_rate=0.1, weight_decay=0.5)).step()
+    # Without a gradient a step is the decay alone: 1 - rate * decay.
+    torch.testing.assert_close(module.weight, torch.full_like(module.weight, 0.95))
+    assert torch.equal(module.bias, torch.ones_like(module.bias))
 
 
-def test_a_plan_keeps_the_numbers_given():
-    assert Plan.for_rows(5000, 32, 7, 0.1, 0.2) == Plan(7, 32, 0.1, 0.2)
-    assert Plan.for_rows(5000, "auto", 0, 0.1, 0.2).epochs == 0
-
-
-def test_a_batch_is_no_larger_than_the_rows():
-    assert Plan.for_rows(10, 64, 7, 0.1, 0.2).batch_size == 10
+def test_frozen_parameters_are_left_out():
+    module = Linear(3, 2)
+    module.weight.requires_grad_(False)
+    optimizer = make_optimizer(module, plan())
+    assert [p.shape for group in optimizer.param_groups for p in group["params"]] == [(2,)]
 
 
 # -- the loop -------------------------------------------------------------------------
@@ -120,7 +127,7 @@ def test_only_the_rows_asked_for_are_visited():
 
 def test_nothing_happens_before_the_first_step_nor_after_the_last_one_asked_for():
     module, rows = Recorder(), torch.arange(10.0)[:, None]
-    epochs = train(module, module.terms, rows, plan(), generator())
+    epochs = train(module, rows)
     assert not module.batches
     next(epochs)
     epochs.close()
@@ -135,7 +142,7 @@ def test_steps_are_told_of_and_may_end_their_epoch():
         return done == 2 and len(told) < 6
 
     module, rows = Recorder(), torch.arange(10.0)[:, None]
-    first, second, _ = train(module, module.terms, rows, plan(), generator(), on_step=on_step)
+    first, second, _ = train(module, rows, on_step=on_step)
     assert told == [(1, 3), (2, 3), (1, 3), (2, 3), (1, 3), (2, 3), (3, 3)]
     # The means are those of the rows that were visited.
     for terms, batches in ((first, module.batches[:2]), (second, module.batches[2:4])):
@@ -143,15 +150,9 @@ def test_steps_are_told_of_and_may_end_their_epoch():
         assert terms[2] == pytest.approx(1)
 
 
-def test_no_epochs_give_nothing():
-    module, terms = record(epochs=0)
-    assert terms == []
-    assert module.batches == []
-
-
 def test_every_epoch_is_in_training_mode_even_after_an_evaluation():
     module, rows = Recorder(), torch.arange(10.0)[:, None]
-    for _ in train(module, module.terms, rows, plan(), generator()):
+    for _ in train(module, rows):
         module.eval()
     assert all(module.modes)
 
@@ -160,20 +161,13 @@ def test_every_epoch_is_in_training_mode_even_after_an_evaluation():
 def test_the_loop_solves_a_linear_regression(one_cycle):
     X = torch.randn(200, 2, generator=generator())
     y = X @ torch.tensor([[2.0], [-3.0]]) + 0.5
-    module, rows = nn.Linear(2, 1), torch.cat([X, y], dim=1)
+    module, rows = Linear(2, 1), torch.cat([X, y], dim=1)
 
     def terms(rows, epoch):
         return (module(rows[:, :2]) - rows[:, 2:]).square().mean()[None]
 
-    losses = list(
-        train(
-            module,
-            terms,
-            rows,
-            plan(epochs=60, batch_size=32, learning_rate=0.1, one_cycle=one_cycle),
-            generator(),
-        )
-    )
+    settings = {"epochs": 60, "batch_size": 32, "learning_rate": 0.1, "one_cycle": one_cycle}
+    losses = list(train(module, rows, terms, **settings))
     # Without noise in y nothing but the rate keeps it from the exact solution.
     assert losses[-1][0] < 1e-3 * losses[0][0]
     torch.testing.assert_close(module.weight, torch.tensor([[2.0, -3.0]]), atol=0.02, rtol=0)
@@ -189,7 +183,7 @@ def rates(n=10, **changes):
         seen.append(optimizer.param_groups[0]["lr"])
         return module.terms(batch, epoch)
 
-    list(train(module, terms, rows, plan(**changes), generator(), optimizer=optimizer))
+    list(train(module, rows, terms, optimizer=optimizer, **changes))
     return np.array(seen)
 
 
@@ -219,10 +213,9 @@ def test_without_one_cycle_the_rate_stays():
 
 def test_an_optimizer_that_is_passed_in_continues():
     module, rows = Recorder(), torch.arange(10.0)[:, None]
-    constant = plan(one_cycle=False)
-    optimizer = make_optimizer(module, constant)
+    optimizer = make_optimizer(module, plan(one_cycle=False))
     for calls in (1, 2):
-        list(train(module, module.terms, rows, constant, generator(), optimizer=optimizer))
+        list(train(module, rows, optimizer=optimizer, one_cycle=False))
         assert optimizer.state[module.weight]["step"] == calls * 9
 
 
@@ -230,7 +223,7 @@ def test_the_same_seeds_give_the_same_bits_and_the_global_generator_stays():
     state, results = torch.get_rng_state(), []
     rows = torch.randn(50, 3, generator=generator())
     for _ in range(2):
-        module = nn.Linear(3, 3)
+        module = Linear(3, 3)
         with torch.no_grad():
             module.weight.copy_(torch.eye(3))
             module.bias.zero_()
@@ -239,7 +232,67 @@ def test_the_same_seeds_give_the_same_bits_and_the_global_generator_stays():
         def terms(rows, epoch, module=module):
             return (module(rows) - rows.flip(1)).square().mean()[None]
 
-        list(train(module, terms, rows, plan(), generator(5)))
+        list(train(module, rows, terms, seed=5))
         results.append(module.weight.detach().clone())
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(*results)
+
+
+# -- models side by side --------------------------------------------------------------
+
+
+class Means(nn.Module):
+    """Models side by side, each of which learns the mean of its own rows."""
+
+    n_batch_axes = 1
+
+    def __init__(self, n_models):
+        super().__init__()
+        self.means = nn.Parameter(torch.zeros(n_models, 1))
+        self.batches = []
+
+    def terms(self, rows, epoch):
+        self.batches.append(rows)
+        loss = (rows[..., 0] - self.means).square().mean(-1)
+        return torch.stack([loss, rows[..., 0].mean(-1)])
+
+
+def test_models_side_by_side_are_each_trained_on_their_own_rows():
+    module, rows = Means(2), torch.arange(20.0)[:, None]
+    indices = torch.stack([torch.arange(10), torch.arange(10, 20)])
+    epochs = list(train(module, rows, indices=indices, epochs=80, learning_rate=0.5))
+    assert [batch.shape for batch in module.batches[:3]] == [(2, 4, 1), (2, 4, 1), (2, 2, 1)]
+    for first, second in (batch[..., 0] for batch in module.batches):
+        # The same places of both.
+        assert torch.equal(second, first + 10)
+    # What is reported are means over the rows and the models.
+    assert [terms[1] for terms in epochs] == pytest.approx([9.5] * 80, rel=1e-6)
+    torch.testing.assert_close(
+        module.means.detach(), torch.tensor([[4.5], [14.5]]), atol=0.3, rtol=0
+    )
+
+
+# -- around it ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outside", [torch.no_grad, torch.inference_mode])
+def test_training_works_inside_the_callers_no_grad(outside):
+    module, rows = Linear(1, 1), torch.arange(10.0)[:, None]
+    before = module.weight.detach().clone()
+    with outside():
+        with training_mode("float32"):
+            list(train(module, rows, lambda x, epoch: module(x).square().mean()[None]))
+        assert not torch.is_grad_enabled()
+    assert not torch.equal(module.weight, before)
+
+
+def test_a_gradient_that_is_not_finite_makes_the_epochs_terms_nan():
+    class Spoiled(Recorder):
+        def terms(self, rows, epoch):
+            terms = super().terms(rows, epoch)
+            self.weight.register_hook(lambda gradient: gradient * np.nan)
+            return terms
+
+    module, rows = Spoiled(), torch.arange(10.0)[:, None]
+    first, *_ = train(module, rows)
+    assert np.isnan(first).all()

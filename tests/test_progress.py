@@ -1,4 +1,7 @@
-"""Ctrl-C keeps the best state so far; a second one, or one in a search, ends the fit."""
+"""The progress of a training: printed lines, and Ctrl-C.
+
+The first Ctrl-C keeps the best state so far; a second one, or one in a search, ends the fit.
+"""
 
 import signal
 import threading
@@ -14,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.display import LatentGridFilm
-from skvae.training.interrupts import Interrupt
+from skvae.training.progress import Progress
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -44,13 +47,41 @@ class CtrlC(Recorder):
 
 
 @pytest.fixture(autouse=True)
-def _handler_comes_back():
-    before = signal.getsignal(signal.SIGINT)
+def _pythons_own_handler():
+    """Handle Ctrl-C as Python does: in the background of a shell it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    assert signal.getsignal(signal.SIGINT) is before
+    after = signal.signal(signal.SIGINT, before)
+    assert after is signal.default_int_handler
 
 
-# -- the first one ----------------------------------------------------------------------
+# -- printed lines --------------------------------------------------------------------
+
+
+def test_each_epoch_is_one_line_in_the_units_of_the_data(capsys):
+    progress = Progress(log_jacobian=10.0)
+    progress.end_epoch({"loss": [5.0], "kl": [1.0]})
+    progress.end_epoch()
+    progress.end_epoch({"loss": [5.0, 4.0], "validation_loss": [7.0, 6.0]})
+    assert capsys.readouterr().out.splitlines() == [
+        "Epoch 1, loss = -5.0000",
+        "Epoch 2, loss = -6.0000, validation_loss = -4.0000",
+    ]
+
+
+@pytest.mark.parametrize("early_stopping", [True, False, "cv"])
+def test_a_verbose_fit_prints_its_history(early_stopping, quick, iris, capsys):
+    model = quick(early_stopping=early_stopping, verbose=True).fit(iris)
+    names = ["loss", "validation_loss"] if early_stopping else ["loss"]
+    assert capsys.readouterr().out.splitlines() == [
+        ", ".join([f"Epoch {k + 1}", *(f"{n} = {model.history_[n][k]:.4f}" for n in names)])
+        for k in range(model.n_iter_)
+    ]
+    quick(early_stopping=early_stopping).fit(iris)
+    assert capsys.readouterr().out == ""
+
+
+# -- the first Ctrl-C -----------------------------------------------------------------
 
 
 @each_mode
@@ -128,7 +159,7 @@ def test_before_the_first_epoch_one_step_is_made(quick, digits):
 
 @pytest.mark.parametrize(
     ("noise", "at", "steps"),
-    # As a stack of two steps an epoch; one by one each of the five folds makes its step.
+    # Together they make two steps an epoch; one by one each of the five folds makes its step.
     [(0.0, 3, 3), (0.3, 11, 15)],
 )
 def test_the_folds_stop_after_the_step(noise, at, steps, autoencoder, iris, monkeypatch):
@@ -175,7 +206,7 @@ def test_the_film_ends_with_what_is_kept(quick, digits, tmp_path):
         assert frames.n_frames == 4  # the start and three epochs
 
 
-# -- those that end it --------------------------------------------------------------------
+# -- those that end the fit -----------------------------------------------------------
 
 
 @each_mode
@@ -233,9 +264,9 @@ def test_another_handler_is_left_alone(quick, iris):
     try:
         with pytest.raises(KeyboardInterrupt, match="the caller's own"):
             quick().set_callbacks(CtrlC([("epoch", 0)])).fit(iris)
-        assert signal.getsignal(signal.SIGINT) is own
     finally:
-        signal.signal(signal.SIGINT, before)
+        after = signal.signal(signal.SIGINT, before)
+    assert after is own
 
 
 def test_in_another_thread_nothing_is_handled(quick, iris):
@@ -255,14 +286,30 @@ def test_in_another_thread_nothing_is_handled(quick, iris):
 
 
 def test_only_the_outermost_notes_it():
-    with Interrupt() as outer:
-        with Interrupt() as inner:
-            signal.raise_signal(signal.SIGINT)
-        assert (outer.requested, inner.requested) == (True, False)
+    outer, inner = Progress(), Progress()
+    with outer.noting_ctrl_c(), inner.noting_ctrl_c():
+        signal.raise_signal(signal.SIGINT)
+    assert (outer.interrupted, inner.interrupted) == (True, False)
 
 
-def test_what_came_before_it_is_let_through_is_not_lost():
-    with Interrupt() as interrupt:
+def test_what_was_noted_before_it_is_to_raise_is_not_lost():
+    progress = Progress()
+    with progress.noting_ctrl_c():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
-            interrupt.let_through()
+            progress.raise_on_ctrl_c()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_partial_fit_is_ended_by_the_first(quick, iris, monkeypatch):
+    model = quick().partial_fit(iris)
+    before, step = vars(model).copy(), torch.optim.AdamW.step
+
+    def pressing(optimizer, *args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return step(optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", pressing)
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(iris)
+    assert vars(model) == before

@@ -1,13 +1,13 @@
-"""Training that leaves the finite numbers stops, keeps what was good and names the cause."""
+"""What comes of a training: its history, whether it converged, and a divergence survived."""
 
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from callback_cases import Stopper
 from likelihood_cases import CASES
+from setup_cases import curve, make_setup, state
 from sklearn.callback import ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
@@ -15,17 +15,11 @@ from torch import nn
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP, ModuleNetwork
+from skvae.training.result import Result, join_histories, train_and_record
 
 MODES = [False, True, "cv"]
 each_mode = pytest.mark.parametrize("mode", MODES)
 each_estimator = pytest.mark.parametrize("estimator", [VAETransformer, AutoencoderTransformer])
-
-
-def curve(n=40):
-    """Rows near a curve in four columns."""
-    rng = np.random.RandomState(0)
-    t = rng.uniform(-2, 2, n)
-    return np.c_[t, t**2, np.sin(2 * t), -t] + 0.05 * rng.standard_normal((n, 4))
 
 
 def changed(change):
@@ -49,9 +43,9 @@ TABLES = {
     "offset": changed(lambda x: x + 1e6),
     "far offset": changed(lambda x: 1e-3 * x + 1e12),
     "constant column": changed(np.zeros_like),
-    "constant": np.full((40, 4), 7.3),
-    "duplicate columns": np.repeat(curve()[:, :1], 4, axis=1),
-    "duplicate rows": np.repeat(curve()[:1], 40, axis=0),
+    "constant": np.full((60, 5), 7.3),
+    "duplicate columns": np.repeat(curve()[:, :1], 5, axis=1),
+    "duplicate rows": np.repeat(curve()[:1], 60, axis=0),
     "outlier": with_value(1e8),
     "subnormal column": changed(lambda x: 1e-310 * x),
     "subnormal": 1e-310 * curve(),
@@ -61,20 +55,108 @@ TABLES = {
 }
 FITS = [
     *({"early_stopping": mode} for mode in MODES),
-    {"likelihood": Gaussian("isotropic"), "early_stopping": False},
-    {"likelihood": Gaussian("heteroscedastic"), "early_stopping": False},
+    {"likelihood": Gaussian("isotropic")},
+    {"likelihood": Gaussian("heteroscedastic")},
+    {"estimator": AutoencoderTransformer},
 ]
 
 
 def short(estimator=VAETransformer, **parameters):
     defaults = {"latent_dim": 1, "network": MLP((8,)), "max_iter": 4, "random_state": 0}
-    return estimator(**defaults | parameters)
+    return estimator(**defaults | {"early_stopping": False} | parameters)
 
 
 def is_finite(model, X):
     Z = model.transform(X)
     arrays = (Z, model.inverse_transform(Z), model.score_samples(X))
     return all(np.isfinite(values).all() for values in arrays)
+
+
+# -- the history ----------------------------------------------------------------------
+
+
+def lengths(history):
+    return {name: len(values) for name, values in history.items()}
+
+
+def test_epochs_are_recorded_as_they_go_by():
+    start, setup = make_setup()
+    result = Result(start(setup.rows))
+    for done, _ in enumerate(train_and_record(setup, result), start=1):
+        assert lengths(result.history) == {"loss": done, "reconstruction": done, "kl": done}
+        assert result.n_kept == done
+    assert done == 3
+    history = {name: np.array(values) for name, values in result.history.items()}
+    difference = history["kl"] - history["reconstruction"]
+    np.testing.assert_allclose(history["loss"], difference, rtol=1e-5)
+
+
+def test_a_copy_stays_as_it_is_when_training_goes_on():
+    start, setup = make_setup()
+    result, copies = Result(start(setup.rows)), []
+    for _ in train_and_record(setup, result):
+        copied = result.copy()
+        copies.append((copied, state(copied.module)))
+    for done, (copied, then) in enumerate(copies, start=1):
+        assert torch.equal(state(copied.module), then)
+        assert len(copied.history["loss"]) == copied.n_kept == done
+
+
+def test_recorded_terms_are_plain_floats_under_a_prefix():
+    result, other = Result(None), Result(None)
+    result.record(torch.tensor([1.0, 2.0, 3.0]), "validation_")
+    result.record([4, 5, 6], "validation_")
+    assert result.history == other.history | {
+        "validation_loss": [1.0, 4.0],
+        "validation_reconstruction": [2.0, 5.0],
+        "validation_kl": [3.0, 6.0],
+    }
+    assert all(type(v) is float for values in result.history.values() for v in values)
+
+
+def test_histories_get_the_jacobian_where_a_density_is():
+    result = Result(None)
+    for loss in (1.0, 2.0):
+        result.record([loss, 0.5 - loss, 0.5])
+    result.history["validation_loss"] = [3.0, 4.0]
+    history = result.history_in_data_units(10.0)
+    assert {name: values.tolist() for name, values in history.items()} == {
+        "loss": [-9.0, -8.0],
+        "reconstruction": [9.5, 8.5],
+        "kl": [0.5, 0.5],
+        "validation_loss": [-7.0, -6.0],
+    }
+
+
+def test_joined_histories_are_nan_where_one_has_no_such_term():
+    first = {"loss": np.array([1.0, 2.0])}
+    second = {"loss": np.array([3.0]), "validation_loss": np.array([4.0])}
+    expected = {"loss": [1.0, 2.0, 3.0], "validation_loss": [np.nan, np.nan, 4.0]}
+    joined = join_histories(first, second)
+    np.testing.assert_equal(
+        {name: values.tolist() for name, values in joined.items()}, expected
+    )
+    np.testing.assert_equal(
+        join_histories(second, first)["validation_loss"], [4.0, np.nan, np.nan]
+    )
+
+
+# -- convergence ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("loss", "converged"),
+    [
+        (np.linspace(5, 1, 50), False),
+        (np.exp(-np.arange(50.0)), True),
+        (np.r_[np.linspace(5, 1, 50), np.ones(20)], True),
+        ([], True),
+        ([3.0], False),
+    ],
+)
+def test_a_training_has_converged_when_its_last_tenth_gained_little(loss, converged):
+    assert Result(None, history={"loss": list(loss)}).converged == converged
+    assert Result(None, history={"loss": list(loss)}, stopped_early=True).converged
 
 
 # -- whatever the columns' units -------------------------------------------------------
@@ -85,16 +167,8 @@ def is_finite(model, X):
 )
 @pytest.mark.parametrize("parameters", FITS, ids=str)
 @pytest.mark.parametrize("X", TABLES.values(), ids=TABLES)
-def test_a_gaussian_model_is_finite_in_any_units(X, parameters):
+def test_a_model_is_finite_in_any_units(X, parameters):
     assert is_finite(short(**parameters).fit(X), X)
-
-
-@pytest.mark.filterwarnings(
-    "ignore:.*(settled|far worse):sklearn.exceptions.ConvergenceWarning"
-)
-@pytest.mark.parametrize("X", TABLES.values(), ids=TABLES)
-def test_an_autoencoder_is_finite_in_any_units(X):
-    assert is_finite(short(AutoencoderTransformer, early_stopping=False).fit(X), X)
 
 
 # -- too fast ---------------------------------------------------------------------------
@@ -161,7 +235,7 @@ def spoiled(estimator, spoil, epoch, **parameters):
         return Spoiled(n_in, n_out, spoil, epoch)
 
     network = ModuleNetwork(nn.Linear, decoder)
-    defaults = {"network": network, "batch_size": 40, "max_iter": 6, "tol": 0.0}
+    defaults = {"network": network, "batch_size": 60, "max_iter": 6, "tol": 0.0}
     return short(estimator, **defaults | parameters)
 
 
@@ -188,19 +262,17 @@ def test_it_stops_at_once_and_keeps_a_finite_state(estimator, spoil, mode):
 @each_estimator
 def test_of_all_epochs_the_state_before_is_kept(estimator, spoil):
     X = curve()
-    model = spoiled(estimator, spoil, 4, early_stopping=False)
+    model = spoiled(estimator, spoil, 4)
     with pytest.warns(ConvergenceWarning, match="last finite state was kept"):
         model.fit(X)
-    stopped = spoiled(estimator, spoil, 4, early_stopping=False).set_callbacks(
-        Stopper(("epoch", 2))
-    )
-    np.testing.assert_array_equal(model.score_samples(X), stopped.fit(X).score_samples(X))
+    stopped = spoiled(estimator, spoil, 4).set_callbacks(Stopper(("epoch", 2))).fit(X)
+    np.testing.assert_array_equal(model.score_samples(X), stopped.score_samples(X))
 
 
 @each_spoil
 @each_estimator
 def test_without_a_trained_state_it_is_an_error(estimator, spoil):
-    model = spoiled(estimator, spoil, 1, early_stopping=False)
+    model = spoiled(estimator, spoil, 1)
     with pytest.raises(ValueError, match=r"Training diverged.*init=0\.005: lower"):
         model.fit(curve())
     assert not hasattr(model, "n_iter_")
@@ -242,41 +314,3 @@ def test_callbacks_see_finite_states_only(spoil, mode):
     log = monitor.get_logs().data
     assert len(log) == model.n_iter_ + 1
     assert np.isfinite([row["score"] for row in log]).all()
-
-
-# -- rows of another scale ----------------------------------------------------------------
-
-FAR_ROWS = {
-    "X_val": lambda model, X, far: model.fit(X, X_val=far),
-    "stream": lambda model, X, far: model.partial_fit(X).partial_fit(far),
-    "warm start": lambda model, X, far: model.set_params(warm_start=True).fit(X).fit(far),
-}
-
-
-@pytest.mark.filterwarnings("ignore:.*settled:sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("value", [1e19, 1e200])
-@pytest.mark.parametrize("fit", FAR_ROWS.values(), ids=list(FAR_ROWS))
-def test_rows_that_would_overflow_are_refused_and_the_column_is_named(fit, value):
-    X, far = (
-        pd.DataFrame(rows, columns=["a", "b", "c", "d"])
-        for rows in (curve(), with_value(value))
-    )
-    with pytest.raises(ValueError, match=r"'b' of (X|X_val) ranges from .*1e\+.*same units"):
-        fit(short(early_stopping=False), X, far)
-
-
-@pytest.mark.filterwarnings("ignore:.*settled:sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("value", [1e19, 1e30, 3e38])
-@each_estimator
-def test_far_float32_rows_are_coded_and_a_score_beyond_float32_says_so(estimator, value):
-    model = short(estimator, early_stopping=False).fit(curve())
-    far = with_value(value).astype(np.float32)[:5]
-    Z = model.transform(far)
-    assert Z.dtype == np.float32
-    assert np.isfinite(Z).all()
-    np.testing.assert_allclose(Z, model.transform(far.astype(np.float64)), rtol=1e-4, atol=1e-5)
-    if value > 1e19:
-        with pytest.warns(UserWarning, match="1 of 5 rows .*float32.*feature 1 .*pass float64"):
-            scores = model.score_samples(far)
-        assert np.isinf(scores[3])
-        assert np.isfinite(np.delete(scores, 3)).all()
