@@ -15,16 +15,19 @@ _CLASSES = (
     *POSTERIORS.values(),
 )
 
-# What scikit-learn's searches hold of scikit-learn, and skops does not trust by itself.
-_OF_SEARCHES = (
+# What a `device` parameter or a search of scikit-learn's holds, and skops does not trust by
+# itself. Names, for to import them takes time.
+_OTHERS = (
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "torch.device",
 )
 
 #: Names of the types that a stored estimator, or a search over it, holds: for
 #: ``skops.io.load(path, trusted=skvae.TRUSTED_TYPES)``.
 TRUSTED_TYPES = sorted(
-    [*(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES), *_OF_SEARCHES]
+    [*(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES), *_OTHERS]
 )
 
 __all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAETransformer"]

@@ -2,7 +2,6 @@
 
 from numbers import Real
 
-import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -136,8 +135,7 @@ best_validation_score_, noise_variance_, device_
         def log_prob(model, x):
             return model.decoder(model.encoder(x).mean).log_prob(x)
 
-        scores = self._apply(log_prob, self._validate(X))
-        return scores + np.asarray(self._units.log_jacobian, scores.dtype)
+        return self._apply(log_prob, self._validate(X)) + self._units.log_jacobian
 
     def _objective(self, continues):
         return Objective(reconstruction)

@@ -181,13 +181,7 @@ class LatentTransformer(
             rows = self._validate(X, reset=not continues, training=True)
             training = Training(self, rows, continues=continues, one_pass=True)
             with training.explaining_divergence():
-                result = fit_model(
-                    training.start,
-                    training.setup,
-                    training.stopping,
-                    training.rows_val,
-                    training.resumed,
-                )
+                result = fit_model(training.start, training.setup, resumed=training.resumed)
             self._set_fitted(training.fitted_attributes(result))
         return self
 
@@ -247,21 +241,11 @@ class LatentTransformer(
         """
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
-    # -- what the estimators differ in -------------------------------------------------
+    # -- private parts -----------------------------------------------------------------
 
     def _objective(self, continues):
-        """Return the Objective of a training that begins or continues."""
+        """Return the Objective of a training that begins or, past its warm-up, continues."""
         raise NotImplementedError
-
-    def _more_attributes(self, module, rows):
-        """Return fitted attributes that only one estimator has."""
-        return {}
-
-    def _has_collapsed(self):
-        """Whether no dimension of the codes carries information, where that can be told."""
-        return False
-
-    # -- private parts -----------------------------------------------------------------
 
     def _validate(self, X, *, reset=False, training=False):
         """Validate rows: what leaves the support is refused in training, else clipped."""
@@ -289,7 +273,7 @@ class LatentTransformer(
         apply = partial(
             apply_in_blocks,
             lambda x: function(self._fitted(x.dtype), x),
-            width=self._width * n_draws,
+            width=self._fitted.width * n_draws,
             device=self.device_,
             units=self._units if units == "own" else None,
         )

@@ -15,7 +15,7 @@ from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
 from skvae.machine import resolve_device, training_dtype
 from skvae.model.architecture import Architecture, initialize
-from skvae.model.modules import FittedModule, widest_layer
+from skvae.model.modules import FittedModule
 from skvae.training.diagnosis import (
     COLLAPSED,
     check_distance,
@@ -23,14 +23,16 @@ from skvae.training.diagnosis import (
     likely_cause,
     why_start_was_best,
 )
+from skvae.training.evaluation import mean_latent_kl
 from skvae.training.loop import make_optimizer
 from skvae.training.progress import CallbackTasks, Progress, is_one_of_many
 from skvae.training.result import TrainingDivergedError, join_histories
 from skvae.training.setup import Plan, RandomStreams, Setup, Stopping
-from skvae.training.states import set_moments
 
 # From the warning through the decorators of `fit` to its caller.
 _STACKLEVEL = 5
+# Below this many nats a latent dimension carries no information to speak of.
+_COLLAPSED_KL = 0.01
 
 
 class Training:
@@ -143,7 +145,7 @@ class Training:
         module.set_training_dtype(self.dtype)
         module = module.to(self.setup.rows.device)
         optimizer = make_optimizer(module, self.setup.plan)
-        set_moments(optimizer, moments_from_arrays(optimizer, self.estimator._moments))
+        optimizer.state.update(moments_from_arrays(module, self.estimator._moments))
         return module, optimizer
 
     def start(self, rows):
@@ -198,8 +200,7 @@ class Training:
         attributes = {
             "_architecture": self.architecture,
             "_units": self.units,
-            "_fitted": FittedModule(module),
-            "_width": widest_layer(module, self.units.n_features),
+            "_fitted": FittedModule(module, self.units.n_features),
             "_moments": moments_to_arrays(result.optimizer),
             "device_": str(self.setup.rows.device),
             "history_": history,
@@ -210,7 +211,9 @@ class Training:
         }
         if noise is not None:
             attributes["noise_variance_"] = noise * self.units.scale**2
-        return attributes | self.estimator._more_attributes(module, self.setup.rows)
+        if self.architecture.posterior is not None:
+            attributes["latent_kl_"] = mean_latent_kl(module, self.setup.rows)
+        return attributes
 
     def warn(self, result):
         """Warn where the user ended the training, or where it has not converged."""
@@ -232,7 +235,8 @@ class Training:
         message = convergence_warning(name, result, epochs, self._likely_cause, about_start)
         if message is not None:
             warnings.warn(message, ConvergenceWarning, stacklevel=_STACKLEVEL)
-        if epochs > 0 and self.setup.objective.beta > 0 and self.estimator._has_collapsed():
+        largest_kl = np.max(getattr(self.estimator, "latent_kl_", np.inf))
+        if epochs > 0 and self.setup.objective.beta > 0 and largest_kl < _COLLAPSED_KL:
             warnings.warn(COLLAPSED.format(name), ConvergenceWarning, stacklevel=_STACKLEVEL)
 
 

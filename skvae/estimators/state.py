@@ -13,11 +13,14 @@ import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
 from skvae.data.units import Units
+from skvae.machine import resolve_device
 from skvae.model.architecture import Architecture
 from skvae.model.modules import FittedModule
 
 # Words of the Mersenne Twister: NumPy reads past its memory from a later position.
 _TWISTER_WORDS = 624
+# What AdamW keeps of each parameter.
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
 
 class OtherVersionsWarning(InconsistentVersionWarning):
@@ -109,22 +112,45 @@ def set_state(estimator_name, state):
     if "_fitted" not in state:
         return state
     try:
-        units = Units.from_arrays(state["_units"])
-        architecture = Architecture(**state["_architecture"])
-        arrays, frozen = state["_fitted"]["arrays"], state["_fitted"]["frozen"]
-        # A model fitted on CUDA also loads where there is none.
-        if state["device_"] != "cpu" and not torch.cuda.is_available():
-            state["device_"] = "cpu"
-        with torch.inference_mode(False), torch.no_grad():
-            module = architecture.build(units, torch.Generator())
-            _load_arrays(module, arrays)
-        fitted = FittedModule(module.to(state["device_"]), frozen)
-    except (AttributeError, KeyError, TypeError) as error:
+        units, architecture, module = _rebuild(state)
+        frozen, device = state["_fitted"]["frozen"], _present_device(state["device_"])
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(
             f"This state of a {estimator_name} cannot be right: {error!r}. It was damaged, "
             "or written by another version of skvae."
         ) from error
-    return {**state, "_units": units, "_architecture": architecture, "_fitted": fitted}
+    return {
+        **state,
+        "_units": units,
+        "_architecture": architecture,
+        "_fitted": FittedModule(module.to(device), units.n_features, frozen),
+        "device_": device,
+    }
+
+
+def _rebuild(state):
+    """Return units, architecture and module of a fitted estimator's state."""
+    units = Units.from_arrays(state["_units"])
+    if state["n_features_in_"] != units.n_features:
+        raise ValueError("This state has units of another number of features than its own.")
+    if any(np.shape(values) != (state["n_iter_"],) for values in state["history_"].values()):
+        raise ValueError("This state has a history of another length than n_iter_.")
+    architecture = Architecture(**state["_architecture"])
+    with torch.inference_mode(False), torch.no_grad():
+        module = architecture.build(units, torch.Generator())
+        _load_arrays(module, state["_fitted"]["arrays"])
+    for name in state["_fitted"]["frozen"]:
+        module.get_parameter(name)
+    moments_from_arrays(module, state["_moments"])
+    return units, architecture, module
+
+
+def _present_device(name):
+    """Return a device, or the CPU where it is not here: a model of CUDA loads anywhere."""
+    try:
+        return str(resolve_device(name))
+    except ValueError:
+        return "cpu"
 
 
 def _load_arrays(module, arrays):
@@ -134,45 +160,46 @@ def _load_arrays(module, arrays):
         odd = sorted(set(own) ^ set(arrays))
         raise ValueError(f"This state does not fit its own network: {odd[0]} is in one alone.")
     for name, value in own.items():
-        _check_array(arrays[name], value, name)
-        value.copy_(torch.from_numpy(np.array(arrays[name])))
+        value.copy_(_to_tensor(arrays[name], value, name))
 
 
 def moments_to_arrays(optimizer):
-    """Return an optimiser's moments and step counts as arrays, {} where there are none."""
+    """Return an optimiser's moments and step counts by the names of their parameters.
+
+    Without an optimiser they are {}.
+    """
     if optimizer is None:
         return {}
+    names = [name for group in optimizer.param_groups for name in group["param_names"]]
     return {
-        str(place): {name: _to_array(value) for name, value in moments.items()}
+        names[place]: {kind: _to_array(value) for kind, value in moments.items()}
         for place, moments in optimizer.state_dict()["state"].items()
     }
 
 
-def moments_from_arrays(optimizer, arrays):
-    """Return moments as :func:`skvae.training.states.set_moments` takes them.
+def moments_from_arrays(module, arrays):
+    """Return moments as the `state` of an optimiser of the module's parameters.
 
     Raises
     ------
     ValueError
-        If they are not those of the optimiser's parameters.
+        If they are not those of the module's parameters.
     """
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if set(arrays) - {str(place) for place in range(len(parameters))}:
-        raise ValueError("This state holds moments of parameters that its network lacks.")
-    return {
-        int(place): {
-            name: _moment(parameters[int(place)], name, value) for name, value in part.items()
+    parameters = dict(module.named_parameters())
+    odd = sorted(set(arrays) - set(parameters))
+    if odd:
+        raise ValueError(f"This state holds moments of {odd[0]}, which its network lacks.")
+    moments = {}
+    for name, kinds in arrays.items():
+        if set(kinds) != _MOMENTS:
+            raise ValueError(f"This state holds {sorted(kinds)} as the moments of {name}.")
+        # Like the parameter also in the memory layout, which the optimiser relies on.
+        like = parameters[name].detach()
+        moments[parameters[name]] = {
+            kind: _to_tensor(array, like if kind != "step" else like.new_empty(()), name)
+            for kind, array in kinds.items()
         }
-        for place, part in arrays.items()
-    }
-
-
-def _moment(parameter, name, array):
-    if np.ndim(array) == 0:
-        return torch.tensor(array)
-    _check_array(array, parameter, name)
-    # In the parameter's own memory layout, which the optimiser relies on.
-    return torch.empty_like(parameter.detach()).copy_(torch.from_numpy(np.array(array)))
+    return moments
 
 
 def _to_array(tensor):
@@ -180,15 +207,18 @@ def _to_array(tensor):
     return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
-def _check_array(array, tensor, name):
-    kind = str(tensor.dtype).removeprefix("torch.")
-    fits = isinstance(array, np.ndarray) and array.shape == tuple(tensor.shape)
+def _to_tensor(array, like, name):
+    """Return an array as a tensor; dtype and shape must be those of `like`."""
+    kind = str(like.dtype).removeprefix("torch.")
+    fits = isinstance(array, np.ndarray) and array.shape == tuple(like.shape)
     if not fits or str(array.dtype) != kind:
         found = f"{getattr(array, 'dtype', type(array).__name__)} {np.shape(array)}"
         raise ValueError(
             f"This state does not fit its own network: {name} should be {kind} "
-            f"{tuple(tensor.shape)}, not {found}."
+            f"{tuple(like.shape)}, not {found}."
         )
+    # A copy: torch does not read what may not be written, as a memory-mapped file.
+    return torch.empty_like(like).copy_(torch.from_numpy(np.array(array)))
 
 
 def _check_random_states(state):

@@ -2,7 +2,6 @@
 
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -11,31 +10,20 @@ from skvae.components import random_generator
 from skvae.estimators.base import LatentTransformer
 from skvae.estimators.validation import check_positive_integer
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model.objectives import (
-    OBJECTIVES,
-    Bound,
-    Objective,
-    elbo,
-    iwae,
-    quasi_random_normal,
-)
+from skvae.model.objectives import OBJECTIVES, Bound, Objective, elbo, iwae, quasi_random_normal
 from skvae.networks import NETWORKS
 from skvae.posteriors import POSTERIORS
-from skvae.training.evaluation import mean_latent_kl
 
-# Draws per row for scores.
-_N_DRAWS = 128
-# Below this many nats a dimension carries no information to speak of.
-_COLLAPSED_KL = 0.01
+_N_DRAWS = 128  # per row, for scores
 
 
 class VAETransformer(LatentTransformer):
     """Variational autoencoder: reduces, reconstructs, scores and samples.
 
-    The model is ``p(z) = N(0, I)`` and ``p(x|z)`` by a decoder network and a likelihood;
-    an encoder network gives the approximate posterior ``q(z|x)``. Both are trained on the
-    reparameterised evidence lower bound (ELBO). With a Gaussian likelihood the training
-    starts at the closed-form factor analysis of the data and improves on it.
+    The model is ``p(z) = N(0, I)`` and ``p(x|z)`` by a decoder network and a likelihood; an
+    encoder network gives the approximate posterior ``q(z|x)``. Both are trained on the
+    evidence lower bound (ELBO). With a Gaussian likelihood the training starts at the
+    closed-form factor analysis of the data and improves on it.
 
     Parameters
     ----------
@@ -43,13 +31,11 @@ class VAETransformer(LatentTransformer):
         Dimensions of the latent space.
     network : {"mlp", "conv"} or object from :mod:`skvae.networks`, default="mlp"
         Encoder and decoder.
-    likelihood : {"gaussian", "bernoulli", "continuous_bernoulli", "poisson", \
-"negative_binomial", "categorical"} or object from :mod:`skvae.likelihoods`, \
-default="gaussian"
-        Distribution p(x|z) of a row given its code.
-    posterior : {"diagonal", "full"} or object from :mod:`skvae.posteriors`, \
-default="diagonal"
-        Family of the approximate posterior q(z|x).
+    likelihood : str or object from :mod:`skvae.likelihoods`, default="gaussian"
+        Distribution p(x|z) of a row given its code: "gaussian", "bernoulli",
+        "continuous_bernoulli", "poisson", "negative_binomial" or "categorical".
+    posterior : str or object from :mod:`skvae.posteriors`, default="diagonal"
+        Family of the approximate posterior q(z|x): "diagonal" or "full".
     objective : {"elbo", "monte_carlo", "iwae"}, default="elbo"
         What is maximised: the ELBO with its KL divergence in closed form or by the draws
         too (estimators B and A of Kingma & Welling), or the importance-weighted bound.
@@ -58,15 +44,13 @@ default="diagonal"
     beta : float, default=1.0
         Weight of the KL term in training (Higgins et al. 2017). Scores are not weighted.
     kl_warmup : int, default=0
-        Epochs in which that weight rises from 0 (Bowman et al. 2016). Early stopping
-        begins after them.
+        Epochs of its rise from 0 (Bowman et al. 2016), after which early stopping begins.
     init : {"factor_analysis", "random"}, default="factor_analysis"
         Start of the training. The closed form needs a Gaussian likelihood and a network
         that holds a linear map; elsewhere, and with "random", the start is He's normal
         initialisation with the output centred at the data's mean.
     image_shape : tuple of int, default=None
-        (H, W) or (H, W, C) when a row is a flattened image, channels last. Needed by
-        convolutional networks.
+        (H, W) or (H, W, C) of rows that are flattened images, channels last; for "conv".
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" is 64 below 1000 rows and 128 from there on.
     max_iter : int or "auto", default="auto"
@@ -77,37 +61,33 @@ default="diagonal"
     weight_decay : float, default=0.01
         Decoupled decay of the weight matrices (AdamW).
     early_stopping : {"auto", "cv"} or bool, default="auto"
-        What judges when to stop:
+        What decides when to stop, unless rows are passed as `X_val` to `fit`:
 
         - True: a part `validation_fraction` of the rows, on which the best state is kept.
-        - "cv": five-fold cross-validation finds the number of epochs for all rows, at about
-          five times the cost. A learned noise is finally set from the held-out residuals:
-          on the training rows it comes out too small.
+        - "cv": five-fold cross-validation finds the number of epochs for all rows, at five
+          times the cost. A learned noise is set from the held-out residuals in the end.
         - False: nothing; all epochs are done on all rows.
         - "auto": "cv" below 1000 rows, else True.
-
-        Rows passed as `X_val` to `fit` take precedence.
     validation_fraction : float, default=0.1
         Part of the rows that is held out when `early_stopping` is True.
     n_iter_no_change : int, default=25
-        Epochs without an improvement of the held-out bound by `tol` after which a
-        training with held-out rows stops.
+        Epochs without an improvement of the held-out bound by `tol` after which to stop.
     tol : float, default=1e-4
         That least improvement, in nats per row.
     warm_start : bool, default=False
         Whether `fit` continues from the state that was kept, with the optimiser's moments,
-        and appends to the history. It does up to `max_iter` further epochs under a one-cycle
-        schedule of their own: two fits of 10 epochs are not one of 20. With an integer
-        `random_state` the same rows are held out again, and a model that was stored in
-        between goes on to the same bits. In place of a cross-validation, which would
-        evaluate rows that the model has seen, all epochs are done.
+        and appends to the history. It does up to `max_iter` further epochs in a schedule of
+        their own: two fits of 10 epochs are not one of 20. With an integer `random_state` the
+        same rows are held out again, and a model stored in between goes on to the same bits.
+        All epochs are done in place of a cross-validation, whose rows the model has seen.
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:<number>"; "auto" is CUDA where there is one.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        Of the networks' products in training; weights, likelihoods and the fitted model are
-        float32. "bfloat16", and on CUDA "tf32" (in all of `fit`), are faster and rougher, and
-        refused where the device lacks them. "float32" is exact on CUDA too, where torch
-        would by default round what convolutions are given.
+        Of the networks' products in training. "bfloat16", and on CUDA "tf32" (in all of
+        `fit`), are faster and rougher, and refused where the device lacks them. "float32" is
+        exact on CUDA too, where torch would by default round what convolutions are given.
+        Weights and likelihoods are float32; the fitted model computes rows in their own
+        precision, float64 or float32.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, order of rows and draws. The same integer gives the same
         bits on the same machine. Global generators are not touched.
@@ -146,20 +126,14 @@ default="diagonal"
     sklearn.decomposition.PCA : Linear, one noise for all features.
     sklearn.decomposition.FactorAnalysis : Linear, one noise per feature; the start.
 
-    Notes
-    -----
-    Rows are computed in their own precision, float64 or float32; training is in float32.
-
     References
     ----------
     D. P. Kingma and M. Welling, Auto-encoding variational Bayes, ICLR 2014, eq. (7).
-    D. J. Rezende, S. Mohamed and D. Wierstra, Stochastic backpropagation and approximate
-    inference in deep generative models, ICML 2014.
+    D. J. Rezende et al., Stochastic backpropagation and approximate inference, ICML 2014.
     Y. Burda, R. Grosse and R. Salakhutdinov, Importance weighted autoencoders, ICLR 2016.
     I. Higgins et al., beta-VAE, ICLR 2017.
     S. R. Bowman et al., Generating sentences from a continuous space, CoNLL 2016.
-    J. Lucas, G. Tucker, R. Grosse and M. Norouzi, Don't blame the ELBO! A linear VAE
-    perspective on posterior collapse, NeurIPS 2019.
+    J. Lucas et al., Don't blame the ELBO!, NeurIPS 2019.
 
     Examples
     --------
@@ -239,11 +213,10 @@ default="diagonal"
         self.verbose = verbose
 
     def score_samples(self, X, n_samples=_N_DRAWS):
-        """Importance-weighted bound on the log-likelihood of each row.
+        """Importance-weighted bound on the log-likelihood of each row (Burda et al., eq. 8).
 
-        The draws are one fixed set of quasi-random normal numbers, the same for every
-        row: the result is deterministic and does not depend on the order or the batching of
-        rows.
+        The draws are one fixed set of quasi-random normal numbers, the same for every row:
+        the result is deterministic and does not depend on the order or batching of rows.
 
         Parameters
         ----------
@@ -257,11 +230,6 @@ default="diagonal"
         ndarray of shape (n_samples,)
             Nats per row, in the units of the data: comparable with the
             ``score_samples`` of PCA, FactorAnalysis and GaussianMixture.
-
-        References
-        ----------
-        Y. Burda, R. Grosse and R. Salakhutdinov (2016), Importance weighted
-        autoencoders, eq. (8).
         """
         check_is_fitted(self)
         check_positive_integer(n_samples, "n_samples")
@@ -273,7 +241,7 @@ default="diagonal"
             return iwae(model, x, eps.to(x)[:, None], n_samples).value
 
         scores = self._apply(bound, self._validate(X), n_draws=n_draws)
-        return scores + np.asarray(self._units.log_jacobian, scores.dtype)
+        return scores + self._units.log_jacobian
 
     def elbo(self, X):
         """Evidence lower bound of each row and its two parts.
@@ -294,9 +262,9 @@ default="diagonal"
         def bound(model, x):
             return torch.stack(elbo(model, x, eps.to(x)[:, None]), dim=1)
 
-        parts = self._apply(bound, self._validate(X), n_draws=_N_DRAWS)
-        shift = np.asarray(self._units.log_jacobian, parts.dtype)
-        return Bound(parts[:, 0] + shift, parts[:, 1] + shift, parts[:, 2])
+        value, reconstruction, kl = self._apply(bound, self._validate(X), n_draws=_N_DRAWS).T
+        shift = self._units.log_jacobian
+        return Bound(value + shift, reconstruction + shift, kl)
 
     def latent_posterior(self, X):
         """Return the whole posterior q(z|x) of each row.
@@ -310,19 +278,13 @@ default="diagonal"
         mean : ndarray of shape (n_samples, latent_dim)
             What `transform` returns.
         scale : ndarray of shape (n_samples, latent_dim) or (n_samples, latent_dim, latent_dim)
-            Standard deviations; with ``posterior="full"`` the Cholesky factors of the
-            covariances.
+            Standard deviations; with ``posterior="full"`` Cholesky factors of covariances.
         """
         check_is_fitted(self)
         X = self._validate(X)
-
-        def mean(model, x):
-            return model.encoder(x).mean
-
-        def scale(model, x):
-            return model.encoder.head.spread(model.encoder(x))
-
-        return self._apply(mean, X), self._apply(scale, X)
+        mean = self._apply(lambda model, x: model.encoder(x).mean, X)
+        scale = self._apply(lambda model, x: model.encoder.head.spread(model.encoder(x)), X)
+        return mean, scale
 
     def sample(self, n_samples=1, *, mean=False, random_state=None):
         """Draw new rows from the model.
@@ -353,15 +315,6 @@ default="diagonal"
 
         return self._units.to_data(self._apply(draw, codes, units=None))
 
-    # -- what the base asks for ----------------------------------------------------------
-
     def _objective(self, continues):
-        # What is continued is past its warm-up.
         warmup = 0 if continues else self.kl_warmup
         return Objective(OBJECTIVES[self.objective], int(self.n_samples), self.beta, warmup)
-
-    def _more_attributes(self, module, rows):
-        return {"latent_kl_": mean_latent_kl(module, rows)}
-
-    def _has_collapsed(self):
-        return bool((self.latent_kl_ < _COLLAPSED_KL).all())

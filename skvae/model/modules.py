@@ -158,15 +158,23 @@ class FittedModule:
     Parameters
     ----------
     module : VAE
+    n_features : int
+        Columns of its rows.
     frozen : list of str, default=None
         Names of the parameters that are not trained; by default those without gradient.
+
+    Attributes
+    ----------
+    width : int
+        Elements per row of the widest layer.
     """
 
-    def __init__(self, module, frozen=None):
+    def __init__(self, module, n_features, frozen=None):
         if frozen is None:
             frozen = [name for name, p in module.named_parameters() if not p.requires_grad]
         self.frozen = frozen
         self.module = module.eval().requires_grad_(False)
+        self.width = widest_layer(module, n_features)
         self._float64 = None
 
     def __call__(self, dtype):

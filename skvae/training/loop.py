@@ -33,14 +33,14 @@ def training_mode(precision):
 
 def make_optimizer(module, plan):
     """Return AdamW; biases and other vectors are not decayed."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     n_axes = 2 + module.n_batch_axes
     groups = [
         {
-            "params": [p for p in parameters if p.ndim >= n_axes],
+            "params": [(name, p) for name, p in named if p.ndim >= n_axes],
             "weight_decay": plan.weight_decay,
         },
-        {"params": [p for p in parameters if p.ndim < n_axes], "weight_decay": 0.0},
+        {"params": [(name, p) for name, p in named if p.ndim < n_axes], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99), fused=True)
