@@ -58,7 +58,7 @@ def run_case(seed, number):
             _expect_warnings()
             problem = _use(estimator, X, streamed, rng)
     except (ValueError, TypeError) as error:
-        return description, _judge_error(estimator, error, bad)
+        return description, _classify_error(estimator, error, bad)
     except Exception:
         return description, Result("FAILED", traceback.format_exc())
     if bad and not problem:
@@ -67,13 +67,13 @@ def run_case(seed, number):
 
 
 def _expect_warnings():
-    """Let pass the warnings that tell the user something; fail at the others."""
+    """Ignore warnings that are meant for users; raise all others."""
     warnings.simplefilter("error")
-    for told in (ConvergenceWarning, DataConversionWarning, UserWarning):
-        warnings.simplefilter("ignore", told)
+    for category in (ConvergenceWarning, DataConversionWarning, UserWarning):
+        warnings.simplefilter("ignore", category)
 
 
-def _judge_error(estimator, error, bad):
+def _classify_error(estimator, error, bad):
     """Whether the message names a parameter, the bad one if there is one, or a column."""
     message = f"{type(error).__name__}: {error}"
     parameters = {key.rpartition("__")[2] for key in estimator.get_params()}

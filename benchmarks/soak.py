@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import skops.io
 from _machine import describe_machine
 from sklearn.datasets import load_digits
 
-from skvae import AutoencoderTransformer, VAETransformer, load, save
+from skvae import TRUSTED_TYPES, AutoencoderTransformer, VAETransformer
 from skvae.display import LatentGridFilm, LatentSpaceDisplay
 from skvae.networks import ConvNet
 
@@ -30,13 +31,13 @@ _TOLERANCE = 1.05
 
 
 class Watch:
-    """A callback that looks at each epoch, and asks for the model of it."""
+    """A callback that asks for the fitted estimator after each epoch."""
 
     def setup(self, estimator, context):
-        """Begin."""
+        """Do nothing."""
 
     def on_fit_task_begin(self, estimator, context):
-        """Take no notice."""
+        """Do nothing."""
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         """Use what was trained so far."""
@@ -44,7 +45,7 @@ class Watch:
             fitted_estimator.transform(X[:5])
 
     def teardown(self, estimator, context):
-        """End."""
+        """Do nothing."""
 
 
 def _cross_validated(seed):
@@ -98,9 +99,9 @@ def _saved_and_drawn(seed):
     import matplotlib.pyplot as plt
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.skvae"
-        save(VAETransformer(max_iter=0, random_state=seed).fit(X[:100]), path)
-        model = load(path)
+        path = Path(folder) / "model.skops"
+        skops.io.dump(VAETransformer(max_iter=0, random_state=seed).fit(X[:100]), path)
+        model = skops.io.load(path, trusted=TRUSTED_TYPES)
     display = LatentSpaceDisplay.from_estimator(model, X[:100], Y[:100])
     plt.close(display.figure_)
     return model

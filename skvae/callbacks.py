@@ -11,41 +11,42 @@ from pathlib import Path
 
 from skvae.training.progress import is_one_of_many
 
-# What scikit-learn hangs on an estimator while it is fitted.
+# Attributes that scikit-learn sets on an estimator during `fit`.
 _TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 
 
 class Checkpoint:
-    """Callback that keeps a file of the estimator as far as it has been trained.
+    """Callback that writes the estimator to a file while it is trained.
 
-    Set it on the estimator itself by ``estimator.set_callbacks``. After each `every` epochs
-    the file holds a fitted estimator in the state that was reached, and at the end of `fit`
-    in that which was kept. It is replaced as a whole: whenever the process dies, even by
-    ``kill -9`` or with the machine, the file is one that loads, or there is none yet.
+    Set it on the estimator itself with ``estimator.set_callbacks``. After each `every` epochs
+    it writes a fitted estimator in the current state, and at the end of `fit` one in the
+    state that is kept. The file is replaced as a whole: if the process is killed, even by
+    ``kill -9`` or a power cut, the file can be loaded, or there is none yet.
 
-    To go on, load it and fit with ``warm_start=True``. That continues from the state of the
-    file with the optimiser's moments, and appends to its history, under a new one-cycle
-    schedule of `max_iter` epochs and with other draws: it is not bit by bit the training
-    that was killed. The estimator of the file has its callbacks, this one too.
+    To resume, load the file and call `fit` with ``warm_start=True``. Training continues from
+    the state in the file with the optimiser's moments, and the history is appended to. The
+    one-cycle schedule over `max_iter` epochs and the random draws are new: the result is not
+    bit for bit that of the training that was killed. The estimator in the file has its
+    callbacks, this one too.
 
-    In a pipeline it is set on the step, and the file holds the step. Of a search only the
-    refit is written, as the candidates' fits are compared and thrown away. Where
-    ``early_stopping="cv"`` trains several models, as "auto" does below 1000 rows, the file
-    is written in the final training: a process that is killed before that leaves none.
+    In a pipeline, set it on the step; the file then holds that step. Of a search only the
+    refit is written, not the candidates. If ``early_stopping="cv"`` trains several models, as
+    "auto" does with fewer than 1000 rows, the file is written in the final training; there is
+    none before.
 
     Parameters
     ----------
     path : str or path-like
-        The file to write. Its folder must exist; an earlier file is replaced.
+        The file to write. Its folder must exist; an existing file is replaced.
     every : int, default=1
-        Epochs from one writing to the next.
+        Write after every so many epochs.
 
     Notes
     -----
-    The file is a pickle, for :func:`pickle.load` or ``joblib.load``: load it only if you
-    trust its origin. A process that is killed while it writes leaves a file
-    ``.<name>.<number>.tmp`` behind, which can be deleted. `partial_fit` calls no callbacks;
-    there, write a file between two calls.
+    The file is a pickle, to be loaded by :func:`pickle.load` or ``joblib.load``, and only if
+    you trust its origin. A process that is killed while it writes leaves a temporary file
+    ``.<name>.<number>.tmp``, which can be deleted. `partial_fit` calls no callbacks: write
+    a file between two calls instead.
 
     Examples
     --------
@@ -71,7 +72,7 @@ class Checkpoint:
     # -- scikit-learn's protocol -----------------------------------------------------
 
     def setup(self, estimator, context):
-        """Refuse what cannot be written, before any training."""
+        """Check the parameters and that the estimator can be written, before any training."""
         if not isinstance(self.every, Integral) or self.every < 1:
             raise ValueError(
                 f"every={self.every!r} of Checkpoint must be an integer from 1 on."
@@ -87,10 +88,10 @@ class Checkpoint:
         _pickled(estimator)
 
     def on_fit_task_begin(self, estimator, context):
-        """Take no notice: there is nothing to lose yet."""
+        """Do nothing."""
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        """Write the estimator, unless it is the end of an epoch between two writings."""
+        """Write the estimator, after epochs only every `every`-th time."""
         between = context.task_name == "epoch" and (context.task_id + 1) % self.every
         partial = context.task_name == "steps"
         if fitted_estimator is None or between or partial or is_one_of_many(context):
@@ -98,44 +99,44 @@ class Checkpoint:
         _write_atomically(Path(self.path), _pickled(fitted_estimator))
 
     def teardown(self, estimator, context):
-        """Do nothing: what is worth it is written."""
+        """Do nothing."""
 
 
 def _pickled(estimator):
-    """Return the bytes of an estimator without what belongs to the fit under way."""
-    twin = copy.copy(estimator)
+    """Return the pickle of an estimator without the attributes of the running fit."""
+    stored = copy.copy(estimator)
     for name in _TRANSIENT:
-        vars(twin).pop(name, None)
+        vars(stored).pop(name, None)
     try:
-        return pickle.dumps(twin, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(stored, protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise TypeError(
             f"Checkpoint cannot write this {type(estimator).__name__}: {error}. Modules, "
-            "functions and callbacks in it must be ones that pickle knows, defined at the "
-            "top level of a module."
+            "functions and callbacks in it must be picklable: define them at the top level "
+            "of a module."
         ) from error
 
 
 def _check_writable(path):
-    """Refuse a path that no file can be written to."""
+    """Raise an error if no file can be written to the path."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the path of a file.")
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no regular file and would be replaced by one.")
+        raise ValueError(f"{path} is not a regular file, and would be replaced by one.")
 
 
 def _write_atomically(path, data):
-    """Write bytes so that `path` holds all of them or what it held before."""
+    """Write bytes so that the file holds either all of them or its old content."""
     _check_writable(path)
-    # A link stays a link: what it points to is replaced.
+    # A symbolic link stays: the file that it points to is replaced.
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "xb") as file:
             if path.exists():
-                # Who may not read the file before may not read it now.
+                # Nobody who could not read the old file may read the new one.
                 shutil.copymode(path, temporary)
             file.write(data)
             file.flush()
@@ -144,7 +145,7 @@ def _write_atomically(path, data):
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    # The new name has to last through a power cut, too, where the system can do that.
+    # So that the new name survives a power cut, on systems that can sync a folder.
     with suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
 
 
 class Component(BaseEstimator):
@@ -60,8 +58,3 @@ def resolve(value: Any, registry: dict[str, type[Component]]) -> Component:
     component = clone(value)
     component.check()
     return component
-
-
-def random_generator(random_state):
-    """Return a RandomState; None gives a new one, not NumPy's global one."""
-    return check_random_state(np.random.RandomState() if random_state is None else random_state)

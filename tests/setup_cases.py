@@ -8,9 +8,10 @@ from skvae.model.architecture import Architecture, initialize
 from skvae.model.objectives import Objective, elbo
 from skvae.networks import MLP
 from skvae.posteriors import Diagonal
+from skvae.randomness import RandomStreams
 from skvae.training.evaluation import fixed_draws, mean_terms
 from skvae.training.progress import Progress
-from skvae.training.setup import Plan, RandomStreams, Setup
+from skvae.training.setup import Plan, Setup
 
 
 def curve(n=60, noise=0.05):

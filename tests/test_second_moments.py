@@ -148,3 +148,9 @@ def test_two_runs_give_the_same_bits_and_leave_the_global_generators():
     for name, value in vars(first).items():
         np.testing.assert_array_equal(value, getattr(second, name))
     np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_equal_eigenvalues_are_all_found():
+    values, vectors = DenseSecondMoment(np.eye(50) - 1 / 50).leading(5)
+    np.testing.assert_allclose(values, 1)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(5), atol=1e-12)

@@ -9,8 +9,9 @@ import torch
 from setup_cases import Scripted, make_setup
 
 from skvae.model.objectives import OBJECTIVES
+from skvae.randomness import RandomStreams
 from skvae.training.fit import fit_model
-from skvae.training.setup import FEW_ROWS, Plan, RandomStreams, Stopping
+from skvae.training.setup import FEW_ROWS, Plan, Stopping
 
 # -- the plan -------------------------------------------------------------------------
 

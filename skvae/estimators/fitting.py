@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from skvae.components import random_generator, resolve
+from skvae.components import resolve
 from skvae.data.rows import open_rows
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
 from skvae.machine import resolve_device, training_dtype
 from skvae.model.architecture import Architecture, initialize
 from skvae.model.modules import FittedModule
+from skvae.randomness import RandomStreams, random_generator
 from skvae.training.diagnosis import (
     COLLAPSED,
     check_distance,
@@ -27,7 +28,7 @@ from skvae.training.evaluation import mean_latent_kl
 from skvae.training.loop import make_optimizer
 from skvae.training.progress import CallbackTasks, Progress, is_one_of_many
 from skvae.training.result import TrainingDivergedError, join_histories
-from skvae.training.setup import Plan, RandomStreams, Setup, Stopping
+from skvae.training.setup import Plan, Setup, Stopping
 
 # From the warning through the decorators of `fit` to its caller.
 _STACKLEVEL = 5

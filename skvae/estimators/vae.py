@@ -6,13 +6,13 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skvae.components import random_generator
 from skvae.estimators.base import LatentTransformer
 from skvae.estimators.validation import check_positive_integer
 from skvae.likelihoods import LIKELIHOODS
 from skvae.model.objectives import OBJECTIVES, Bound, Objective, elbo, iwae, quasi_random_normal
 from skvae.networks import NETWORKS
 from skvae.posteriors import POSTERIORS
+from skvae.randomness import random_generator
 
 _N_DRAWS = 128  # per row, for scores
 

@@ -76,7 +76,10 @@ class DenseSecondMoment:
             return np.zeros(count), np.eye(width, count)
         if width <= _DENSE_WIDTH or count > width // 10:
             values, vectors = eigh(matrix, subset_by_index=(width - count, width - 1))
-            return values[::-1], vectors[:, ::-1]
+            if len(values) < count:
+                # LAPACK's driver for a part of the values finds none among equal ones.
+                values, vectors = eigh(matrix)
+            return values[: -count - 1 : -1], vectors[:, : -count - 1 : -1]
         return _lanczos(matrix, count)
 
 

@@ -12,7 +12,12 @@ from skvae.machine import limit_threads
 from skvae.model.modules import batch_modules, member_state
 from skvae.training.evaluation import fixed_draws, held_out_noise, squared_residuals
 from skvae.training.loop import make_optimizer, train_epochs
-from skvae.training.result import Result, TrainingDivergedError, train_and_record
+from skvae.training.result import (
+    Result,
+    TrainingDivergedError,
+    record_terms,
+    train_and_record,
+)
 
 
 def fit_cross_validated(start, setup, n_splits):
@@ -56,8 +61,8 @@ class FoldsResult:
     ----------
     evaluations : list of Evaluation
         After each number of epochs, from none on.
-    result : Result
-        Its history holds means over the folds; it has no module.
+    history : dict of str to list of float
+        Means over the folds, as a Result has them.
     best : int
         The number of epochs with the least held-out loss.
     state : dict or None
@@ -67,7 +72,7 @@ class FoldsResult:
     """
 
     evaluations: list
-    result: Result = field(default_factory=lambda: Result(None))
+    history: dict = field(default_factory=dict)
     best: int = 0
     state: dict | None = None
     diverged: bool = False
@@ -106,7 +111,7 @@ def _first_fold(setup, found, module, first):
     module.load_state_dict(found.state if found.best else first)
     result = Result(
         module,
-        history=found.result.history,
+        history=found.history,
         stopped_early=True,
         diverged=found.diverged,
         n_kept=found.best,
@@ -153,9 +158,9 @@ def _cross_validate(start, setup, n_splits):
         setup.progress.begin_epoch()
         terms = next(epochs)
         found.diverged = not np.isfinite(terms[0])
-        found.result.record(terms)
+        record_terms(found.history, terms)
         evaluation = folds.evaluate()
-        found.result.record(evaluation.terms, "validation_")
+        record_terms(found.history, evaluation.terms, "validation_")
         better = evaluation.loss < found.evaluations[found.best].loss
         found.evaluations.append(evaluation)
         past_warmup = done > setup.objective.kl_warmup or setup.progress.interrupted

@@ -6,11 +6,12 @@ import math
 import torch
 
 from skvae.data.rows import Subset
+from skvae.randomness import RandomStreams
 from skvae.training.cross_validation import fit_cross_validated
 from skvae.training.evaluation import ended_worse, fixed_draws, mean_terms
 from skvae.training.loop import make_optimizer
 from skvae.training.result import Result, TrainingDivergedError, train_and_record
-from skvae.training.setup import FEW_ROWS, RandomStreams
+from skvae.training.setup import FEW_ROWS
 from skvae.training.states import BestState
 
 _N_SPLITS = 5

@@ -30,8 +30,7 @@ class Result:
 
     Attributes
     ----------
-    module : Module or None
-        None for means over several modules.
+    module : Module
     optimizer : Optimizer or None
         The module's, with the moments that a further training goes on from.
     history : dict of str to list of float
@@ -51,7 +50,7 @@ class Result:
         Whether held-out rows found no epoch better than the start, and the last far worse.
     """
 
-    module: torch.nn.Module | None
+    module: torch.nn.Module
     optimizer: torch.optim.Optimizer | None = None
     history: dict = field(default_factory=lambda: {name: [] for name in _TERMS})
     best_score: float | None = None
@@ -68,8 +67,7 @@ class Result:
 
     def record(self, terms, prefix=""):
         """Append one epoch's terms to the history."""
-        for name, value in zip(_TERMS, terms, strict=True):
-            self.history.setdefault(prefix + name, []).append(float(value))
+        record_terms(self.history, terms, prefix)
 
     @property
     def converged(self):
@@ -93,6 +91,12 @@ class Result:
             name: np.asarray(values) + shift[name.removeprefix("validation_")]
             for name, values in self.history.items()
         }
+
+
+def record_terms(history, terms, prefix=""):
+    """Append one epoch's loss, reconstruction and KL to a history."""
+    for name, value in zip(_TERMS, terms, strict=True):
+        history.setdefault(prefix + name, []).append(float(value))
 
 
 def join_histories(first, second):

@@ -7,6 +7,7 @@ import torch
 
 from skvae.data.rows import StreamedRows
 from skvae.model.objectives import Objective
+from skvae.randomness import RandomStreams
 from skvae.training.progress import Progress
 
 # Below this number of rows a tenth of them is too noisy to evaluate the training on.
@@ -85,43 +86,6 @@ class Stopping:
         if early_stopping == "cv":
             return "all" if continues else "cv"
         return "hold_out" if early_stopping else "all"
-
-
-# Numbers of the streams; those of the folds are followed by one for each fold.
-_STREAMS = {
-    "held-out draws": 1,
-    "draws": 2,
-    "order": 3,
-    "held-out rows": 4,
-    "corruption": 5,
-    "fold draws": 10,
-    "fold order": 100,
-}
-
-
-@dataclass(frozen=True)
-class RandomStreams:
-    """Independent random numbers for each purpose, all from one seed.
-
-    Parameters
-    ----------
-    seed : int
-    epochs_before : int, default=0
-        Epochs that the model has behind it: one that continues must not meet the draws of
-        its first epochs again.
-    """
-
-    seed: int
-    epochs_before: int = 0
-
-    def seed_of(self, purpose, fold=0):
-        """Return the seed of a stream."""
-        key = (self.seed, self.epochs_before, _STREAMS[purpose] + fold)
-        return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
-
-    def generator(self, purpose, fold=0, device="cpu"):
-        """Return a new torch generator at the beginning of a stream."""
-        return torch.Generator(device).manual_seed(self.seed_of(purpose, fold))
 
 
 @dataclass(frozen=True)
