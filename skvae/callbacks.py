@@ -9,7 +9,7 @@ from contextlib import suppress
 from numbers import Integral
 from pathlib import Path
 
-from skvae.training.progress import is_one_of_many
+from skvae.training.progress import is_search_candidate
 
 # Attributes that scikit-learn sets on an estimator during `fit`.
 _TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
@@ -18,28 +18,27 @@ _TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callba
 class Checkpoint:
     """Callback that writes the estimator to a file while it is trained.
 
-    Set it on the estimator itself with ``estimator.set_callbacks``. After each `every` epochs
-    it writes a fitted estimator in the current state, and at the end of `fit` one in the
-    state that is kept. The file is replaced as a whole: if the process is killed, even by
+    Set it on the estimator itself with ``estimator.set_callbacks``. Every `every` epochs it
+    writes a fitted estimator in the current state, and at the end of `fit` one in the state
+    that is kept. The file is replaced as a whole: if the process is killed, even by
     ``kill -9`` or a power cut, the file can be loaded, or there is none yet.
 
     To resume, load the file and call `fit` with ``warm_start=True``. Training continues from
     the state in the file with the optimiser's moments, and the history is appended to. The
     one-cycle schedule over `max_iter` epochs and the random draws are new: the result is not
-    bit for bit that of the training that was killed. The estimator in the file has its
-    callbacks, this one too.
+    exactly that of the training that was killed. The estimator in the file has its callbacks,
+    including this one.
 
-    In a pipeline, set it on the step; the file then holds that step. Of a search only the
+    In a pipeline, set it on the step; the file then contains that step. In a search only the
     refit is written, not the candidates. If ``early_stopping="cv"`` trains several models, as
-    "auto" does with fewer than 1000 rows, the file is written in the final training; there is
-    none before.
+    "auto" does with fewer than 1000 rows, the file is only written in the final training.
 
     Parameters
     ----------
     path : str or path-like
         The file to write. Its folder must exist; an existing file is replaced.
     every : int, default=1
-        Write after every so many epochs.
+        Number of epochs from one writing to the next.
 
     Notes
     -----
@@ -74,16 +73,14 @@ class Checkpoint:
     def setup(self, estimator, context):
         """Check the parameters and that the estimator can be written, before any training."""
         if not isinstance(self.every, Integral) or self.every < 1:
-            raise ValueError(
-                f"every={self.every!r} of Checkpoint must be an integer from 1 on."
-            )
+            raise ValueError(f"every={self.every!r} of Checkpoint must be a positive integer.")
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
             raise TypeError(f"path={self.path!r} of Checkpoint must be the path of a file.")
         _check_writable(Path(self.path))
         if not hasattr(estimator, "warm_start") or not hasattr(estimator, "partial_fit"):
             raise TypeError(
                 f"Checkpoint cannot resume {type(estimator).__name__}. Set it on the "
-                "autoencoder itself, in a pipeline on that step."
+                "autoencoder itself; in a pipeline, on that step."
             )
         _pickled(estimator)
 
@@ -91,10 +88,10 @@ class Checkpoint:
         """Do nothing."""
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        """Write the estimator, after epochs only every `every`-th time."""
+        """Write the estimator, unless it is the end of an epoch between two writings."""
         between = context.task_name == "epoch" and (context.task_id + 1) % self.every
         partial = context.task_name == "steps"
-        if fitted_estimator is None or between or partial or is_one_of_many(context):
+        if fitted_estimator is None or between or partial or is_search_candidate(context):
             return
         _write_atomically(Path(self.path), _pickled(fitted_estimator))
 
@@ -136,7 +133,7 @@ def _write_atomically(path, data):
     try:
         with open(temporary, "xb") as file:
             if path.exists():
-                # Nobody who could not read the old file may read the new one.
+                # Keep the permissions of the old file.
                 shutil.copymode(path, temporary)
             file.write(data)
             file.flush()
@@ -145,7 +142,7 @@ def _write_atomically(path, data):
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    # So that the new name survives a power cut, on systems that can sync a folder.
+    # On systems that can sync a folder, the new name then survives a power cut.
     with suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""Parameter objects, and the names that stand for them."""
+"""Base class of networks, likelihoods and posteriors, and their names."""
 
 from typing import Any
 
@@ -8,12 +8,11 @@ from sklearn.base import BaseEstimator, clone
 class Component(BaseEstimator):
     """A part of a model that an estimator takes as one parameter.
 
-    Like a Gaussian-process kernel it holds hyper-parameters only: it has
-    ``get_params`` and ``set_params``, so a grid search reaches inside it, and
-    nothing is fitted in place.
+    Like a Gaussian-process kernel it has hyper-parameters only, with ``get_params`` and
+    ``set_params``, so that a grid search can set them. It is never fitted.
     """
 
-    #: What the estimator calls this parameter; used in error messages.
+    #: Name of the estimator's parameter; used in error messages.
     kind = "component"
 
     _parameter_constraints: dict = {}
@@ -24,14 +23,14 @@ class Component(BaseEstimator):
 
 
 def resolve(value: Any, registry: dict[str, type[Component]]) -> Component:
-    """Return a fresh component for a name, or a copy of the caller's own.
+    """Return a new component for a name, or a clone of the caller's component.
 
     Parameters
     ----------
     value : str or Component
-        A key of `registry` or an instance of one of its kind.
+        A key of `registry`, or an instance of the same kind.
     registry : dict of str to type
-        The names in use.
+        Component classes by name.
 
     Raises
     ------

@@ -9,14 +9,14 @@ from functools import cache
 import torch
 from threadpoolctl import ThreadpoolController
 
-# From here on a second thread makes a step faster.
+# From these sizes on a second thread makes a step faster.
 _SHARED_ELEMENTS = 2**15
 _SHARED_PRODUCTS = 2**24
 _PROCESS = os.getpid()
 
 
 def resolve_device(device):
-    """Return the torch device for a name; refuse one that is not there."""
+    """Return the torch device for a name, or raise ValueError if it is not available."""
     name = str(device)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -26,7 +26,7 @@ def resolve_device(device):
     count = torch.cuda.device_count()
     if match[1] == "cuda" and int(match[2] or 0) >= count:
         raise ValueError(
-            f"device={name!r} was asked for, but torch finds {count} CUDA devices. Use "
+            f"device={name!r} is not available: torch finds {count} CUDA devices. Use "
             "device='auto' or 'cpu', or install a CUDA build of torch."
         )
     return torch.device(name)
@@ -35,7 +35,7 @@ def resolve_device(device):
 def training_dtype(precision, device):
     """Return the dtype of the networks' products for a `precision`; None is float32.
 
-    A precision that the device has no instructions for is refused: it would only be slower.
+    Without instructions for it on the device, which would make it slower, raise ValueError.
     """
     if precision == "float32":
         return None
@@ -48,14 +48,14 @@ def training_dtype(precision, device):
         needed = "bfloat16 instructions (AVX-512 BF16, AMX or CUDA from compute capability 8.0)"
     if not available:
         raise ValueError(
-            f"precision={precision!r} was asked for, but the device {device} has no {needed}. "
+            f"precision={precision!r} is not available: the device {device} has no {needed}. "
             "Use precision='float32'."
         )
     return None if precision == "tf32" else torch.bfloat16
 
 
 def _cpu_has_bfloat16():
-    """Whether the processor multiplies bfloat16 itself; torch has no public function."""
+    """Whether the processor can multiply bfloat16; torch has no public function for this."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
@@ -73,10 +73,10 @@ _before: list[str] = []
 
 @contextmanager
 def cuda_float32(tf32=False):
-    """Let CUDA compute float32 exactly, or in TF32.
+    """Compute float32 on CUDA exactly, or in TF32.
 
-    The settings belong to the whole process: they are exact while any thread asks for that,
-    and are restored when the last thread leaves.
+    The settings are global: they are exact while any thread needs that, and are restored
+    after the last thread.
     """
     request = "tf32" if tf32 else "ieee"
     with _lock:
@@ -100,12 +100,12 @@ def _set_cuda_float32():
 
 @contextmanager
 def explain_out_of_memory():
-    """Raise MemoryError, which says what to lower, when the device's memory is used up."""
+    """Raise MemoryError that says which parameters to reduce, if memory is exhausted."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise MemoryError(
-            "The device has no memory left. Lower batch_size, n_samples or the sizes of the "
+            "The device is out of memory. Lower batch_size, n_samples or the sizes of the "
             f"network's layers, or use device='cpu'. torch says: {error}"
         ) from error
 
@@ -113,7 +113,7 @@ def explain_out_of_memory():
 def is_forked():
     """Whether this process is a fork of the one that imported the package.
 
-    There GNU OpenMP waits forever for the threads that the parent has used.
+    In a fork GNU OpenMP waits forever for the threads of the parent.
     """
     return os.getpid() != _PROCESS
 
@@ -124,7 +124,7 @@ def one_thread():
     before = torch.get_num_threads()
     with ExitStack() as stack:
         if is_forked():
-            # Unlike OpenMP's, this setting also holds for MKL once the parent has used it.
+            # Unlike that of OpenMP, this limit applies to MKL too if the parent has used it.
             stack.callback(torch.set_num_threads, before)
             torch.set_num_threads(1)
         elif before > 1:
@@ -134,22 +134,22 @@ def one_thread():
 
 @cache
 def _openmp():
-    """Return the controller of torch's OpenMP; finding it takes as long as several steps."""
+    """Return the controller of torch's OpenMP; cached, as it takes as long as some steps."""
     return ThreadpoolController().select(user_api="openmp")
 
 
 def limit_threads(n_elements, n_products=0):
-    """Return a context that uses one thread for work that is too small to share.
+    """Return a context manager that uses one thread if the work is too small for several.
 
-    torch wakes all its threads even for products of a few rows. That gains nothing on an
-    idle machine, and on a busy one each waits for the others at every operation.
+    torch uses all its threads even for products of a few rows. That is no faster on an idle
+    machine, and on a busy one the threads wait for each other at every operation.
 
     Parameters
     ----------
     n_elements : int
-        Elements of a batch at its widest.
+        Elements of a batch in the widest layer.
     n_products : int, default=0
-        Parameters times rows of a batch.
+        Number of parameters times rows of a batch.
     """
     large = n_elements >= _SHARED_ELEMENTS or n_products >= _SHARED_PRODUCTS
     return nullcontext() if large and not is_forked() else one_thread()

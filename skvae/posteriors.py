@@ -11,15 +11,15 @@ from torch.distributions import Independent, MultivariateNormal, Normal, registe
 
 from skvae.components import Component
 
-# A row far outside the training data must not overflow: exp(-15) to exp(5) is wider
-# than any posterior under a standard normal prior.
+# Avoids overflow for rows far outside the training data: exp(-15) to exp(5) is wider than
+# any posterior under a standard normal prior.
 _LOG_SCALE_RANGE = (-15.0, 5.0)
 
 
 class PosteriorHead(nn.Module):
     """Base of the heads: raw encoder output to a posterior over `latent_dim` dimensions.
 
-    `n_raw` raw outputs are needed per row: means, log-scales and what else there is.
+    `n_raw` raw outputs are needed per row: means, log-scales and other parameters.
     """
 
     def __init__(self, latent_dim):
@@ -35,7 +35,7 @@ class PosteriorHead(nn.Module):
     def affine_start(self, solution):
         """Return weight and bias of the raw output of a closed-form posterior."""
         k, dtype = self.latent_dim, torch.float32
-        # What follows mean and log-scale starts at zero.
+        # Other parameters than mean and log-scale start at zero.
         weight = torch.zeros(self.n_raw, solution.projection.shape[1], dtype=dtype)
         bias = torch.zeros(self.n_raw, dtype=dtype)
         weight[:k] = torch.as_tensor(solution.projection)
@@ -120,7 +120,7 @@ class PointHead(PosteriorHead):
 
     @staticmethod
     def reparameterize(q, eps):
-        """Return the code, whatever the draws."""
+        """Return the code; the draws are not used."""
         return q.mean[None]
 
     def affine_start(self, solution):
@@ -129,14 +129,15 @@ class PointHead(PosteriorHead):
         # The posterior mean without its shrinkage towards the prior.
         unshrunk = np.where(precision > 1e-9, (1 + precision) / np.maximum(precision, 1e-9), 0)
         weight = torch.as_tensor(unshrunk[:, None] * solution.projection, dtype=torch.float32)
-        # A code that the closed form leaves out reads some feature, so that it can learn.
+        # A dimension that the closed form does not use starts at some feature: at zero it
+        # would have no gradient.
         for spare in np.flatnonzero(unshrunk == 0):
             weight[spare, spare % weight.shape[1]] = 1.0
         return weight, torch.zeros(self.n_raw, dtype=torch.float32)
 
 
 class StandardNormal(Independent):
-    """N(0, I), to which the divergence of a normal is simpler than to any other."""
+    """N(0, I), as a type for which the KL divergence of a normal is registered."""
 
 
 @lru_cache(maxsize=16)
@@ -204,7 +205,7 @@ class Diagonal(Posterior):
 
 
 class Full(Posterior):
-    """Gaussian posterior with a full covariance, by its Cholesky factor.
+    """Gaussian posterior with a full covariance, parametrised by its Cholesky factor.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Random numbers: all from a seed of the estimator's, none from the global generators."""
+"""Random numbers: all derived from the estimator's seed, none from global generators."""
 
 import threading
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ import torch
 from sklearn.utils import check_random_state
 from torch import nn
 
-# The global generator belongs to all threads of a process.
+# All threads of a process share torch's global generator.
 _GLOBAL_GENERATOR = threading.RLock()
 
-# Numbers of the streams; those of the folds are followed by one for each fold.
+# Numbers of the streams; the number of a fold is added to those of the folds.
 _STREAMS = {
     "held-out draws": 1,
     "draws": 2,
@@ -37,8 +37,8 @@ class RandomStreams:
     ----------
     seed : int
     epochs_before : int, default=0
-        Epochs that the model has behind it: one that continues must not meet the draws of
-        its first epochs again.
+        Epochs trained so far: a model that continues must not repeat the draws of its first
+        epochs.
     """
 
     seed: int
@@ -56,11 +56,11 @@ class RandomStreams:
 
 @contextmanager
 def seed_torch(seed):
-    """Seed torch's global generators for the body, and put their states back after it.
+    """Seed torch's global generators in the body, and restore their states afterwards.
 
-    Threads take turns.
+    A lock lets one thread at a time do so.
     """
-    # To read the state of a device's generator would start CUDA where it is not in use.
+    # Reading the state of a device's generator would initialise CUDA.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     seed_all = torch.manual_seed if devices else torch.default_generator.manual_seed
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=devices):
@@ -69,10 +69,10 @@ def seed_torch(seed):
 
 
 class SeededDraws(nn.Module):
-    """Base of modules that draw from a generator of their own, not from torch's global one.
+    """Base of modules that use their own random generator, not torch's global one.
 
-    A generator itself could not be copied, pickled or kept in a state: `seed` and `step`,
-    the calls in training so far, stand for it.
+    Generators cannot be copied, pickled or stored in a state dictionary; the buffers `seed`
+    and `step`, the number of calls in training, are stored instead.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class SeededDraws(nn.Module):
         self.register_buffer("step", torch.tensor(0, dtype=torch.int64))
 
     def next_generator(self, device):
-        """Return the generator of one call: a new one in training, else always the same."""
+        """Return a generator: with a new seed at each call in training, else the same."""
         seed = self.seed
         if self.training:
             self.step += 1

@@ -230,7 +230,7 @@ def test_an_image_shape_that_does_not_fit_the_rows_is_refused(shape, images, qui
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"channels": ()}, "channels must name at least one layer"),
+        ({"channels": ()}, "channels must have at least one layer"),
         ({"channels": (4, 0)}, r"channels must be positive integers, got \(4, 0\)"),
         ({"channels": 4}, "'channels' parameter of ConvNet must be"),
         ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes must be positive integers"),

@@ -209,7 +209,7 @@ def test_a_wrong_output_width_is_named_with_the_right_one(side, iris, quick):
     parts = {"encoder": dense, "decoder": dense} | {side: nn.Linear(n_in, 7)}
     wanted = {
         "encoder": "width 4: latent_dim for an",
-        "decoder": "width 4: what the likelihood",
+        "decoder": "width 4: the number of likelihood",
     }
     with pytest.raises(
         ValueError, match=rf"{side} maps rows of width {n_in}.*7.*{wanted[side]}"
@@ -221,7 +221,7 @@ def test_a_wrong_output_width_is_named_with_the_right_one(side, iris, quick):
 def test_a_wrong_input_width_is_named_with_the_right_one(side, iris, quick):
     n_in = 4 if side == "encoder" else 2
     parts = {"encoder": dense, "decoder": dense} | {side: nn.Linear(5, 4)}
-    with pytest.raises(ValueError, match=rf"{side} does not take rows of width {n_in}: .*5"):
+    with pytest.raises(ValueError, match=rf"{side} does not accept rows of width {n_in}: .*5"):
         quick(network=ModuleNetwork(**parts)).fit(iris)
 
 
@@ -240,7 +240,7 @@ def test_a_part_that_is_not_callable_is_a_type_error(side, part, iris):
 
 
 def test_a_factory_that_makes_no_module_is_a_type_error(iris):
-    with pytest.raises(TypeError, match="ModuleNetwork's encoder gave 8, not a Module"):
+    with pytest.raises(TypeError, match="ModuleNetwork's encoder returned 8, not a Module"):
         VAETransformer(network=ModuleNetwork(no_module, dense)).fit(iris)
 
 
@@ -287,9 +287,9 @@ class Pair(nn.Linear):
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        (Pair(4, 4), "encoder gave a tuple, not one tensor of width 4"),
-        (lambda n_in: nn.Linear(n_in, 4), "encoder must be .* cannot be called so: too many"),
-        (lambda: nn.Linear(4, 4), "encoder must be .* cannot be called so: too many"),
+        (Pair(4, 4), "encoder returned a tuple, not one tensor of width 4"),
+        (lambda n_in: nn.Linear(n_in, 4), "encoder must be .* cannot be called .*: too many"),
+        (lambda: nn.Linear(4, 4), "encoder must be .* cannot be called .*: too many"),
         (lambda n_in, n_out, depth: nn.Linear(4, 4), "encoder .*: missing .*'depth'"),
     ],
 )

@@ -201,7 +201,7 @@ def test_skops_names_the_users_function_which_it_does_not_trust(quick, X):
         skops.io.dumps(model)
 
 
-# -- what cannot be right ------------------------------------------------------------------
+# -- invalid states ------------------------------------------------------------------------
 
 WEIGHT = "encoder.body.output.weight"
 
@@ -251,7 +251,7 @@ def stored(quick, X):
     return quick(network=MLP((6,)), max_iter=1).fit(X).__getstate__()
 
 
-def test_a_state_that_cannot_be_right_is_refused(stored):
+def test_an_invalid_state_is_refused(stored):
     for what, state in spoiled(stored):
         print(what)  # the last one, when it is loaded
         with pytest.raises(ValueError, match=r"^(This state|Units need)"):
@@ -259,14 +259,14 @@ def test_a_state_that_cannot_be_right_is_refused(stored):
 
 
 @pytest.mark.parametrize("position", [-1, 625, 10**6])
-def test_a_random_state_at_an_impossible_position_is_refused(position):
+def test_a_random_state_with_an_invalid_position_is_refused(position):
     # To draw from it would crash the process.
     random_state = np.random.RandomState(0)
     inner = random_state.get_state(legacy=False)
     inner["state"]["pos"] = position
     random_state.set_state(inner)
     state = VAETransformer().__getstate__() | {"random_state": random_state}
-    with pytest.raises(ValueError, match=f"random_state is a RandomState.*place {position}"):
+    with pytest.raises(ValueError, match=f"random_state is a RandomState.*position {position}"):
         VAETransformer().__setstate__(state)
 
 

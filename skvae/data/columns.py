@@ -1,4 +1,4 @@
-"""Name the argument, and the column, that an error about data comes from."""
+"""Errors about data that name the argument and the column."""
 
 import re
 import warnings
@@ -11,20 +11,19 @@ import numpy as np
 def errors_name_columns(data, name):
     """Name the argument and the column in errors that the body raises about `data`.
 
-    scikit-learn says "could not convert string to float: 'a'", but not in which of a
-    hundred columns.
+    scikit-learn's "could not convert string to float: 'a'" does not name the column.
 
     Parameters
     ----------
     data : object
-        What the caller passed.
+        The argument.
     name : str
         The argument's name.
 
     Raises
     ------
     ValueError, TypeError
-        What the body raises, and ValueError if values of `data` are masked: NumPy would
+        The error of the body, and ValueError if values of `data` are masked: NumPy would
         use the values under the mask.
     """
     if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
@@ -33,10 +32,10 @@ def errors_name_columns(data, name):
             "masked. Fill them, for example with SimpleImputer on X.filled(np.nan)."
         )
     try:
-        # NumPy would warn of an infinity before the error about it.
+        # NumPy would warn about an infinity before the error is raised.
         with np.errstate(over="ignore", invalid="ignore"):
             yield
-    # torch raises RuntimeError where a tensor cannot be read as an array.
+    # torch raises RuntimeError if a tensor cannot be converted to an array.
     except (ValueError, TypeError, RuntimeError) as error:
         if not isinstance(error, RuntimeError) and re.search(rf"\b{name}\b", str(error)):
             raise
@@ -53,14 +52,14 @@ def column_name(column, feature_names):
 
 def _first_bad_column(data):
     """Return the first column that does not hold real numbers, or None if unknown."""
-    # Whatever goes wrong with another library's table, only the caller's error counts.
+    # Errors in reading another library's table must not replace the original error.
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
         is_frame = hasattr(data, "columns")
         is_array = isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind in "OUS"
         cells = getattr(data, "iloc", data)
-        for place in range(data.shape[1] if is_frame or is_array else 0):
-            if not _is_real(cells[:, place]):
-                return f"column {data.columns[place]!r}" if is_frame else f"feature {place}"
+        for i in range(data.shape[1] if is_frame or is_array else 0):
+            if not _is_real(cells[:, i]):
+                return f"column {data.columns[i]!r}" if is_frame else f"feature {i}"
     return None
 
 

@@ -9,11 +9,11 @@ from scipy import sparse
 
 from skvae.machine import cuda_float32, explain_out_of_memory, limit_threads
 
-# Elements of a block, also of the widest layer that is computed of it; in float64, 32 MB.
+# Elements of a block, or of the widest layer that is computed from it; 32 MB in float64.
 BLOCK_ELEMENTS = 2**22
-# Of a batch: larger feature maps leave the cache, and take up to three times as long.
+# Size of a batch: larger feature maps do not fit the cache, and take up to 3 times as long.
 BATCH_ROWS, BATCH_ELEMENTS = 128, 2**18
-# Bytes up to which a copy in model units costs little, and saves time at each batch.
+# Bytes up to which rows are copied in model units, which saves time at each batch.
 _SMALL = 2**26
 _UNBOUNDED = (-np.inf, np.inf)
 
@@ -24,9 +24,9 @@ def row_slices(shape, most=None):
     Parameters
     ----------
     shape : tuple of int
-        The rows, and the elements of each.
+        Number of rows, and of elements per row.
     most : int, default=None
-        The most rows of a slice.
+        Maximum number of rows of a slice.
     """
     n_rows, width = shape
     size = max(1, BLOCK_ELEMENTS // max(1, width))
@@ -36,19 +36,19 @@ def row_slices(shape, most=None):
 
 
 def batches(rows):
-    """Return slices of rows for which a network takes the least time per row."""
+    """Return slices of rows in the size at which a network takes the least time per row."""
     return row_slices(rows.shape, max(BATCH_ROWS, BATCH_ELEMENTS // rows.shape[1]))
 
 
 def blocks(X, most=None):
-    """Iterate over blocks of rows, each dense; those of an array are views."""
+    """Iterate over dense blocks of rows; those of an array are views."""
     return (dense(X[part]) for part in row_slices(X.shape, most))
 
 
 def apply_in_blocks(function, X, *, width, device, units=None):
     """Apply a function of a tensor to blocks of rows, in their dtype.
 
-    Memory stays bounded whatever the number of rows.
+    The memory needed does not grow with the number of rows.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def dense(X):
 
 
 def _as_tensor(X):
-    """Return an array as a tensor; torch takes no negative strides or read-only memory."""
+    """Return an array as a tensor; torch needs positive strides and writable memory."""
     return torch.from_numpy(np.require(X, requirements=["C", "W"]))
 
 
@@ -120,7 +120,7 @@ def feature_moments(rows):
 def open_rows(X, units, device, support=_UNBOUNDED):
     """Return rows in model units, for training.
 
-    They are copied where that is cheap or cannot be avoided. A contiguous float32 array, a
+    They are copied if that is cheap or cannot be avoided. Else a contiguous float32 array, a
     file and a sparse matrix are read batch by batch.
 
     Parameters
@@ -129,7 +129,7 @@ def open_rows(X, units, device, support=_UNBOUNDED):
     units : Units
     device : torch.device
     support : tuple of float
-        Values outside of it, which can only be by rounding, are moved to its edge.
+        Values outside, which can only be rounding errors, are clipped to it.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def open_rows(X, units, device, support=_UNBOUNDED):
 
 
 def _can_share(X, units, support):
-    """Whether the array itself can serve as the tensor."""
+    """Whether the array can be used as a tensor without a copy."""
     if sparse.issparse(X) or X.dtype != np.float32 or not X.flags.carray:
         return False
     if not units.is_identity:
@@ -170,16 +170,16 @@ def _should_copy(X, device):
 
 
 def _is_mapped(X):
-    """Whether an array lies in a file: a copy may be larger than the memory."""
+    """Whether an array is memory-mapped: a copy may not fit into memory."""
     while isinstance(X, np.ndarray):
         X = X.base
     return isinstance(X, mmap.mmap)
 
 
 def indexed_from(rows):
-    """Return the device on which indices of the rows belong.
+    """Return the device for indices of the rows.
 
-    For streamed rows it is the CPU: fetching indices from a GPU would wait for it.
+    For streamed rows it is the CPU: copying indices from a GPU would wait for it.
     """
     if isinstance(rows, Subset):
         return indexed_from(rows.rows)
@@ -187,7 +187,7 @@ def indexed_from(rows):
 
 
 class _RowsView:
-    """What acts like a float32 tensor of rows, but reads only those asked for."""
+    """Base of classes that behave like a float32 tensor of rows, but read rows on demand."""
 
     def __len__(self):
         return self.shape[0]
@@ -211,7 +211,7 @@ class StreamedRows(_RowsView):
         self.shape = X.shape
 
     def __getitem__(self, index):
-        """Return rows as a tensor; of indices (..., n) it is (..., n, n_features)."""
+        """Return rows as a tensor; for indices (..., n) it is (..., n, n_features)."""
         whole = isinstance(index, slice)
         block = dense(self.X[index if whole else index.numpy().ravel()])
         if self.support != _UNBOUNDED:
@@ -223,7 +223,7 @@ class StreamedRows(_RowsView):
 
 
 class Subset(_RowsView):
-    """Some rows of others, copied only when they are asked for.
+    """Some of the given rows, copied only when they are indexed.
 
     Parameters
     ----------

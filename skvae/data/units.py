@@ -19,7 +19,7 @@ class Units:
     ----------
     loc, scale : ndarray of shape (n_features,), dtype float64
     constant : ndarray of shape (n_features,), dtype bool
-        Features that do not vary in the data that the units were taken from.
+        Features that are constant in the data from which the units were computed.
     """
 
     loc: np.ndarray
@@ -28,20 +28,20 @@ class Units:
 
     @classmethod
     def identity(cls, n_features):
-        """Leave the data as they are."""
+        """Return units that do not change the data."""
         return cls(np.zeros(n_features), np.ones(n_features), np.zeros(n_features, dtype=bool))
 
     @classmethod
     def standardizing(cls, X, shared=False):
-        """Centre by the mean and divide by the standard deviation.
+        """Return units that subtract the mean and divide by the standard deviation.
 
-        With `shared`, one scale serves all features, which keeps an isotropic
-        noise isotropic. A constant feature keeps the scale 1.
+        With `shared`, all features have the same scale, so that isotropic noise stays
+        isotropic. A constant feature has the scale 1.
         """
         n_rows = X.shape[0]
         with np.errstate(over="ignore", invalid="ignore"):
             lowest, highest = extremes(X)
-            # The mean of equal values is rounded: that error exceeds a constant's noise.
+            # The rounding error of the mean of equal values exceeds a constant's noise.
             loc = np.where(lowest == highest, lowest, _mean(X))
             variance = sum(np.square(block - loc).sum(axis=0) for block in blocks(X)) / n_rows
             pooled = float(np.mean(variance))
@@ -52,7 +52,7 @@ class Units:
                 f"The values of feature {worst} of X are too large: their variance "
                 "overflows float64. Rescale it, for example with StandardScaler."
             )
-        # As in StandardScaler, a feature that differs by rounding only is constant.
+        # As in StandardScaler, a feature that varies by rounding errors only is constant.
         eps = np.finfo(np.float64).eps
         constant = variance <= n_rows * eps * variance + (n_rows * loc * eps) ** 2
         if shared:
@@ -68,7 +68,7 @@ class Units:
         Raises
         ------
         ValueError
-            If the arrays are not those of units.
+            If the arrays are not valid units.
         """
         parts = loc, scale, constant = [
             np.array(arrays.get(name)) for name in ("loc", "scale", "constant")
@@ -91,10 +91,9 @@ class Units:
         return {"loc": self.loc, "scale": self.scale, "constant": self.constant}
 
     def provisional(self):
-        """Return units in which a constant feature may still come to vary.
+        """Return units in which no feature is constant, as it may vary in later rows.
 
-        For a stream, whose first rows do not show every value: such a feature gets the
-        mean scale of the others.
+        For `partial_fit`: such a feature gets the mean scale of the others.
         """
         if not self.constant.any() or self.constant.all():
             return replace(self, constant=np.zeros_like(self.constant))
@@ -127,7 +126,7 @@ class Units:
         if self.is_identity:
             return X.astype(dtype, copy=False)
         out = np.empty(X.shape, dtype=dtype)
-        # By blocks, so that a large array is never doubled in float64.
+        # In blocks, so that a large array is never copied in float64.
         for part in row_slices(X.shape):
             centred = X[part] - self.loc
             np.divide(centred, self.scale, out=out[part], casting="same_kind")
@@ -144,5 +143,5 @@ def _mean(X):
     """Return the mean of each feature in float64."""
     if not sparse.issparse(X):
         return X.mean(axis=0, dtype=np.float64)
-    # Row by row, as NumPy sums the columns of an array: the same bits.
+    # Row by row, like NumPy sums the columns of an array: the result is exactly the same.
     return np.bincount(X.indices, weights=X.data, minlength=X.shape[1]) / X.shape[0]

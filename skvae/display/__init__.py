@@ -1,10 +1,9 @@
 """Pictures of latent spaces, reconstructions, samples and training.
 
-Each is a display as scikit-learn has them: ``from_estimator`` computes and draws, the
-arrays drawn are attributes, ``plot`` draws them again. They ask an estimator for its
-public methods only, so they also draw PCA, and a fitted Pipeline or search whose last step
-is the model; the pictures are then in the units before the Pipeline. matplotlib is imported
-when something is drawn.
+Each is a display as in scikit-learn: ``from_estimator`` computes and draws, the arrays drawn
+are attributes, ``plot`` draws them again. They use only public methods of the estimator, so
+they also draw PCA, and a fitted Pipeline or search whose last step is the model; the pictures
+are then in the units of its input. matplotlib is imported when something is drawn.
 """
 
 from skvae.display.film import LatentGridFilm

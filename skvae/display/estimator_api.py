@@ -98,8 +98,8 @@ def feature_names_of(estimator, X, n_features):
 def choose_dimensions(estimator, dimensions, n_codes, codes=None):
     """Return the two latent dimensions to show, or the only one.
 
-    Those asked for, else those that carry most: by their KL divergence from the prior,
-    without one by the variance of the codes, else the first.
+    By default those with the largest KL divergence from the prior; without a prior those with
+    the largest variance of the codes, or without codes the first.
     """
     if dimensions is not None:
         return check_dimensions(dimensions, n_codes)
@@ -111,7 +111,7 @@ def choose_dimensions(estimator, dimensions, n_codes, codes=None):
 
 
 def check_dimensions(dimensions, n_codes):
-    """Return what the caller chose as a tuple of ints."""
+    """Return the caller's choice as a tuple of ints."""
     chosen = tuple(dimensions) if np.iterable(dimensions) else (dimensions,)
     whole = all(isinstance(i, Integral) and 0 <= i < n_codes for i in chosen)
     if not whole or len(chosen) != min(2, n_codes) or len(set(chosen)) != len(chosen):

@@ -118,15 +118,15 @@ class LatentGridFilm:
         return self.first_epoch
 
     def setup(self, estimator, context):
-        """Refuse what cannot be filmed, before any training."""
+        """Raise an error, before any training, if the estimator cannot be filmed."""
         self._check_parameters()
         shape = _image_shape(estimator)
         side = self.n_grid * max(shape[:2]) * (1 if self.zoom == "auto" else self.zoom)
         if side > _MAX_SIDE:
             raise ValueError(
                 f"n_grid={self.n_grid} images of {max(shape[:2])} pixels at zoom={self.zoom!r} "
-                f"make a film of {side} pixels a side, and it may have {_MAX_SIDE}. Lower zoom "
-                "or n_grid of LatentGridFilm."
+                f"make a film of {side} pixels a side, and at most {_MAX_SIDE} are allowed. "
+                "Lower zoom or n_grid of LatentGridFilm."
             )
         n_codes = estimator.latent_dim
         dimensions = (0,) if n_codes == 1 else check_dimensions(self.dimensions, n_codes)
@@ -135,7 +135,7 @@ class LatentGridFilm:
         )
 
     def on_fit_task_begin(self, estimator, context, *, X=None, fitted_estimator=None):
-        """Record the start; the estimator gives a model at no later beginning."""
+        """Record the start; later tasks begin without a fitted estimator."""
         if fitted_estimator is not None:
             self._record(estimator, fitted_estimator, X)
 
@@ -186,13 +186,13 @@ class LatentGridFilm:
         enough = max(1, -(-_MIN_SIDE // max(frame.shape[:2])))
         zoom = enough if self.zoom == "auto" else self.zoom
         frame = frame.repeat(zoom, axis=0).repeat(zoom, axis=1)
-        # The end of a task is often also that of the one around it.
+        # The end of a task is often also the end of its parent.
         if not recording.frames or not np.array_equal(frame, recording.frames[-1]):
             recording.frames.append(frame)
 
 
 def _check_path(path):
-    """Refuse a path that no film can be written to."""
+    """Raise an error if no film can be written to the path."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to.")
     if path.is_dir():

@@ -11,19 +11,19 @@ from skvae.display.rows import RowsDisplay
 
 
 class InterpolationDisplay(RowsDisplay):
-    """What a model decodes on the way from one code to another.
+    """Rows decoded on the path from one code to another.
 
-    Images stand in a line, between the two rows themselves. Of a table each feature is a
-    line. Use :meth:`from_estimator` or :meth:`from_codes` to create one.
+    Images are drawn in a line, between the two original rows. For a table, each feature is
+    a line plot. Use :meth:`from_estimator` or :meth:`from_codes` to create one.
 
     Parameters
     ----------
     codes : ndarray of shape (n_steps, latent_dim)
-        The path.
+        The codes on the path.
     decoded : ndarray of shape (n_steps, n_features)
-        What is decoded along it.
+        The rows decoded from them.
     ends : ndarray of shape (2, n_features), default=None
-        The two rows, where the path goes from row to row.
+        The two original rows, if the path goes from row to row.
     feature_names : ndarray of shape (n_features,), default=None
         By default x0, x1, ...
     image_shape : tuple of int, default=None
@@ -176,7 +176,7 @@ def _linear(first, last, t):
 
 
 def _spherical(first, last, t):
-    """Return points on the arc between two codes; their lengths go along with the angle."""
+    """Return points on the arc between two codes; lengths are interpolated with the angle."""
     lengths = np.linalg.norm([first, last], axis=1)
     if lengths.min() == 0:
         raise ValueError("A code at the origin has no direction: use path='linear'.")
@@ -185,7 +185,7 @@ def _spherical(first, last, t):
     if np.sin(angle) < 1e-6:
         if cosine < 0:
             raise ValueError(
-                "The codes lie opposite to each other, and no arc is the shortest: use "
+                "The codes are opposite to each other, and no arc is the shortest: use "
                 "path='linear'."
             )
         return _linear(first, last, t)

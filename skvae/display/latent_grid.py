@@ -18,7 +18,7 @@ from skvae.display.estimator_api import (
 from skvae.display.images import draw_images, find_image_shape
 from skvae.display.panels import check_plot
 
-# The grid spans this central part of the codes: beyond it a model has seen few.
+# The grid spans this central part of the codes.
 _COVERAGE = 0.95
 _MAX_TICKS = 8
 
@@ -104,8 +104,7 @@ class LatentGridDisplay:
             The two latent dimensions to vary. By default those with the largest
             `latent_kl_`, of estimators without it those in which the codes of X vary most.
         origin : array-like of shape (latent_dim,), default=None
-            Code that the grid departs from: the other dimensions keep its values. By
-            default 0.
+            Code whose values the other latent dimensions have. By default 0.
         image_shape : tuple of int, default=None
             (H, W) or (H, W, C), channels last. By default that of the estimator.
         ax : matplotlib Axes, default=None
@@ -192,13 +191,13 @@ class LatentGridDisplay:
 
 
 def _labels(values):
-    """Return labels of the codes on one axis by their index, of some where there are many."""
+    """Return labels of the codes on one axis by index; if there are many, of some."""
     last = len(values) - 1
     least = max(1, -(-last // (_MAX_TICKS - 1)))
-    # A step that also meets the last cell, if one is near.
+    # Preferably a step that includes the last cell.
     step = next((s for s in range(least, 2 * least) if last % s == 0), least)
     digits = max(0, 2 - int(np.floor(np.log10(np.ptp(values) or 1.0))))
-    # Adding 0 takes the sign from what is 0 but for rounding.
+    # Adding 0 turns -0 into 0.
     rounded = np.round(values[::step], digits) + 0.0
     labels = [f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}") for value in rounded]
     return dict(zip(range(0, last + 1, step), labels, strict=True))
@@ -212,10 +211,10 @@ def data_range(X):
 
 
 def decode_grid(estimator, grid, dimensions, origin):
-    """Return what is decoded at the points of a grid, (n_rows, n_columns, n_features).
+    """Return the rows decoded at the points of a grid, (n_rows, n_columns, n_features).
 
-    `grid` has the codes at the columns and, of two dimensions, at the rows; the other
-    dimensions are those of `origin`.
+    `grid` has the codes at the columns and, with two dimensions, at the rows; the other
+    dimensions have the values of `origin`.
     """
     shape = (1 if len(grid) == 1 else len(grid[1]), len(grid[0]))
     points = np.tile(origin, (*shape, 1))
@@ -226,7 +225,7 @@ def decode_grid(estimator, grid, dimensions, origin):
 
 
 def quantile_function(codes, dimension):
-    """Return the quantile function of codes, without any that of the standard normal."""
+    """Return the quantile function of codes, by default of the standard normal."""
     return norm.ppf if codes is None else partial(np.quantile, codes[:, dimension])
 
 
@@ -275,7 +274,7 @@ def _check_limits(limits):
 
 
 def _check_origin(origin, n_codes):
-    """Return the code that the grid departs from."""
+    """Return the code with the values of the other latent dimensions."""
     origin = np.zeros(n_codes) if origin is None else np.asarray(origin, dtype=float)
     if origin.shape != (n_codes,):
         raise ValueError(f"origin must have shape ({n_codes},), got {origin.shape}.")

@@ -30,7 +30,7 @@ class LatentSpaceDisplay:
     Parameters
     ----------
     codes : ndarray of shape (n_samples, latent_dim)
-        What `transform` gives.
+        The result of `transform`.
     dimensions : tuple of int, default=(0, 1)
         The latent dimensions on the horizontal and on the vertical axis; (0,) where there
         is only one.
@@ -106,8 +106,8 @@ class LatentSpaceDisplay:
             The two latent dimensions to show. By default those with the largest
             `latent_kl_`, of estimators without it those whose codes vary most.
         ellipses : bool or int, default=False
-            Whether to draw one standard deviation of the posterior, of at most so many
-            rows, evenly spaced; True is 200. Needs `latent_posterior`.
+            Whether to draw one standard deviation of the posterior, or for how many rows at
+            most, evenly spaced; True is 200. Needs `latent_posterior`.
         ax : matplotlib Axes, default=None
         **kwargs : dict
             Passed to :meth:`plot`.
@@ -142,8 +142,8 @@ class LatentSpaceDisplay:
     def plot(self, ax=None, *, cmap=None, legend=True, **kwargs):
         """Draw the codes.
 
-        Of one latent dimension a histogram is drawn, with classes a strip for each, and
-        with numbers the code against the number.
+        With one latent dimension a histogram is drawn; if `y` has classes, a strip for each,
+        and if it has numbers, the codes against them.
 
         Parameters
         ----------

@@ -10,19 +10,19 @@ _LEGEND_INCHES = 0.3
 
 
 def check_plot(display, ax):
-    """Refuse to draw without matplotlib, and on anything but one Axes or None."""
+    """Raise an error without matplotlib, or if `ax` is neither one Axes nor None."""
     check_matplotlib_support(f"{type(display).__name__}.plot")
     from matplotlib.axes import Axes
 
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(
-            f"ax must be one matplotlib Axes, got {type(ax).__name__}. Of what plt.subplots "
-            "gives for several, pass one element."
+            f"ax must be one matplotlib Axes, got {type(ax).__name__}. Pass one element of an "
+            "array from plt.subplots."
         )
 
 
 def has_layout(ax):
-    """Whether the figure makes room for what stands beside its Axes."""
+    """Whether the figure has a layout engine, which makes room beside its Axes."""
     return ax.figure.get_layout_engine() is not None
 
 

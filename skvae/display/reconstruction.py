@@ -15,15 +15,15 @@ from skvae.display.rows import RowsDisplay
 class ReconstructionDisplay(RowsDisplay):
     """Rows and their reconstructions by a model.
 
-    Images stand over their reconstructions. Of a table each feature is drawn, its
-    reconstruction against its value. Use :meth:`from_estimator` to create one.
+    Images are drawn above their reconstructions. For a table, the reconstruction of each
+    feature is drawn against its value. Use :meth:`from_estimator` to create one.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
         The data.
     reconstruction : ndarray of shape (n_samples, n_features)
-        What the model returns.
+        The rows as reconstructed by the model.
     X_noisy : ndarray of shape (n_samples, n_features), default=None
         Corrupted rows, which the model was given to restore.
     feature_names : ndarray of shape (n_features,), default=None
@@ -74,9 +74,9 @@ class ReconstructionDisplay(RowsDisplay):
             Pipeline of such.
         X : array-like of shape (n_samples, n_features)
         X_noisy : array-like of shape (n_samples, n_features), default=None
-            The same rows, corrupted. These are then what the model is given to restore.
+            The same rows, corrupted. The model is then applied to these.
         n_images : int, default=10
-            Of images, the first so many rows are drawn. Of a table all are.
+            Number of images to draw, from the first rows. Of a table all rows are drawn.
         image_shape : tuple of int, default=None
             (H, W) or (H, W, C), channels last. By default that of the estimator.
         ax : matplotlib Axes, default=None
@@ -116,7 +116,7 @@ class ReconstructionDisplay(RowsDisplay):
             "Reconstruction": self.reconstruction,
         }
         named = {name: rows for name, rows in named.items() if rows is not None}
-        # The data sets the range: a reconstruction that leaves it is no brighter than white.
+        # The range is that of the data; reconstructions outside are drawn as black or white.
         layout = {"reference": self.X, "margins": (1.3, 0.2), "ylabels": dict(enumerate(named))}
         self._draw_images(ax, np.stack(list(named.values())), layout | options)
 

@@ -1,4 +1,4 @@
-"""What the displays of rows share: rows are images, or a table with a panel per feature."""
+"""Base class of displays of rows: images, or a table with a panel per feature."""
 
 from skvae.display.estimator_api import feature_names_of
 from skvae.display.images import draw_images

@@ -7,7 +7,7 @@ from skvae.display.estimator_api import model_of
 from skvae.display.panels import check_plot, draw_panels
 
 _TITLES = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL divergence"}
-# Up to this many epochs are marked each, so that one between gaps is seen too.
+# Up to this many epochs have a marker, so that one between gaps is visible too.
 _FEW_EPOCHS = 30
 
 

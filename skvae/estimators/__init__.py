@@ -1,4 +1,4 @@
-"""The estimators: scikit-learn's side of the package."""
+"""The scikit-learn estimators."""
 
 from skvae.estimators.autoencoder import AutoencoderTransformer
 from skvae.estimators.vae import VAETransformer
@@ -15,8 +15,8 @@ _CLASSES = (
     *POSTERIORS.values(),
 )
 
-# What a `device` parameter or a search of scikit-learn's holds, and skops does not trust by
-# itself. Names, for to import them takes time.
+# Types in a `device` parameter or a scikit-learn search that skops does not trust by default;
+# by name, because importing them takes time.
 _OTHERS = (
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.model_selection._split.KFold",
@@ -24,7 +24,7 @@ _OTHERS = (
     "torch.device",
 )
 
-#: Names of the types that a stored estimator, or a search over it, holds: for
+#: Names of the types that a stored estimator, or a search over it, contains: for
 #: ``skops.io.load(path, trusted=skvae.TRUSTED_TYPES)``.
 TRUSTED_TYPES = sorted(
     [*(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES), *_OTHERS]

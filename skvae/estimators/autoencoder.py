@@ -15,10 +15,10 @@ from skvae.networks import NETWORKS
 class AutoencoderTransformer(LatentTransformer):
     """Autoencoder: reduces dimensions and reconstructs, without a density of the codes.
 
-    Encoder and decoder are trained to make each row likely given its code. With `noise`
-    the encoder is given corrupted rows and the decoder has to restore them (Vincent et al.
-    2008). With a Gaussian likelihood the training starts at the linear reconstruction of
-    the factor analysis.
+    Encoder and decoder are trained to maximise the likelihood of each row given its code.
+    With `noise` the encoder is given corrupted rows and the decoder has to restore them
+    (Vincent et al. 2008). With a Gaussian likelihood the training starts at the linear
+    reconstruction of the factor analysis.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class AutoencoderTransformer(LatentTransformer):
         Strength of the corruption, redrawn in each step: the standard deviation in the
         units of the data ("gaussian"), or the share of values that are masked ("masking").
     corruption : {"gaussian", "masking"}, default="gaussian"
-        What the noise does: adds normal numbers, or sets values to 0 (to the feature's mean
-        where the likelihood centres the data).
+        Kind of noise: normal noise is added, or values are set to 0 (to the feature's mean
+        if the likelihood centres the data).
     init : {"factor_analysis", "random"}, default="factor_analysis"
         Start of the training, as in :class:`VAETransformer`.
     image_shape : tuple of int, default=None
@@ -127,8 +127,8 @@ best_validation_score_, noise_variance_, device_
         Returns
         -------
         ndarray of shape (n_samples,)
-            Nats per row, in the units of the data. Not a density of the rows: no price is
-            paid for the code.
+            Nats per row, in the units of the data. Not a log-density of the rows: there is
+            no KL term.
         """
         check_is_fitted(self)
 

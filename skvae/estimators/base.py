@@ -1,4 +1,4 @@
-"""What the estimators share: parameters, fitting, coding and scikit-learn's protocol."""
+"""Base class of the estimators: parameters, fitting, transforming and scikit-learn's API."""
 
 from functools import partial
 from numbers import Integral, Real
@@ -27,7 +27,7 @@ class LatentTransformer(
 ):
     """Base of the estimators. Not to be used directly."""
 
-    # Parameters that hold a component, with the names that stand for one.
+    # For each parameter that takes a component, the component classes by name.
     _registries: dict = {}
 
     _parameter_constraints: dict = {
@@ -55,7 +55,7 @@ class LatentTransformer(
         """Set the parameters of this estimator.
 
         As in scikit-learn, and ``likelihood__noise`` or ``network__activation`` also
-        work while the component is still given by its name.
+        work if the component is given by its name.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class LatentTransformer(
         y : None
             Ignored.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
-            Rows to validate on, in place of a part of `X`.
+            Validation rows, in place of a part of `X`.
 
         Returns
         -------
@@ -99,34 +99,32 @@ class LatentTransformer(
         Raises
         ------
         ValueError
-            If a parameter is out of range, if `X` holds NaN or infinity, leaves the
-            likelihood's support or has too few rows, or if training diverges before there is
-            a state to keep. An earlier fit is then kept.
+            If a parameter is out of range, if `X` has NaN, infinity, values outside the
+            likelihood's support or too few rows, or if training diverges before there is a
+            state to keep. An earlier fit is then kept.
 
         Warns
         -----
         UserWarning
             If Ctrl-C ended the training; the best state so far is kept.
         ConvergenceWarning
-            If the loss had not settled; if the training diverged, in which case the best
-            finite state is kept (without held-out rows the last); or if the posterior
-            collapsed.
+            If the training has not converged; if it diverged, in which case the best finite
+            state is kept (without held-out rows the last); or if the posterior collapsed.
 
         Notes
         -----
-        Callbacks (``set_callbacks``, see :mod:`sklearn.callback`) see each epoch as a task;
+        For callbacks (``set_callbacks``, see :mod:`sklearn.callback`) each epoch is a task;
         in "cv" mode the epochs are subtasks of "cross-validation" and "final training". The
-        fitted estimator that a callback is given at the end of an epoch has the state that
-        the training has reached, at the end of `fit` that which is kept. A callback may end
-        the training; when one fails, an earlier fit is kept. `ScoringMonitor` needs some
-        `y`, though it is not used here. `partial_fit` calls no callbacks.
+        fitted estimator that a callback is given has the current state at the end of an
+        epoch, and the state that is kept at the end of `fit`. A callback may stop the
+        training; if it raises an error, an earlier fit is kept. `ScoringMonitor` needs a
+        `y`, which is not used here. `partial_fit` calls no callbacks.
 
-        Ctrl-C ends the training after the step under way and keeps the best state so far:
-        without held-out rows the one reached, else the best on these, which may be the
-        start. In "cv" mode it is that of the first fold's model, which needs no further
-        training, and `history_` is that of the folds. A second Ctrl-C ends `fit` with
-        KeyboardInterrupt, and so does the first in the candidates of a search, which must
-        not compare a fit that was cut short; an earlier fit is then kept.
+        Ctrl-C ends the training after the current step and keeps the best state on held-out
+        rows, which may be the start, or without these the current state. In "cv" mode it is
+        that of the first fold's model, and `history_` is that of the folds. A second Ctrl-C
+        raises KeyboardInterrupt, and so does the first one in a candidate of a search, since
+        an interrupted fit must not be compared; an earlier fit is then kept.
 
         Training is in float32. An array of another dtype is copied once. A float32 array
         whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
@@ -139,7 +137,7 @@ class LatentTransformer(
             rows_val = None if X_val is None else check_validation_rows(self, X_val)
             training = Training(self, rows, rows_val, continues=continues)
             context = self._init_callback_context(max_subtasks=training.n_tasks)
-            # Callbacks get X as it came, with the names of its columns.
+            # Callbacks get the original X, with its column names.
             with training.reporting(context, {"estimator": self, "X": X, "y": y}):
                 result = fit_model(
                     training.start,
@@ -154,14 +152,14 @@ class LatentTransformer(
 
     @restored_on_failure
     def partial_fit(self, X, y=None):
-        """Make one pass over the rows given, from the present state.
+        """Make one pass over the given rows, from the current state.
 
-        The first call starts the model from its rows, and takes their mean and scale for
-        good: let it be a fair sample, or shuffle a stream that drifts. The learning rate
-        is constant at a third of `learning_rate_init`, the one-cycle schedule's mean. The
-        optimiser's moments go on from call to call: with a `random_state`, a model that is
-        pickled between two calls goes on to the same bits as one that is not. Ctrl-C ends
-        the call with KeyboardInterrupt, and the state before it stays.
+        The first call initialises the model and sets the mean and scale of the features for
+        all calls: its rows should be a random sample. The learning rate is constant, a third
+        of `learning_rate_init`, the mean of the one-cycle schedule. The optimiser's moments
+        are kept between calls: with a `random_state`, a model that is pickled between two
+        calls continues to exactly the same result as one that is not. Ctrl-C raises
+        KeyboardInterrupt, and the state before the call is kept.
 
         Parameters
         ----------
@@ -207,7 +205,7 @@ class LatentTransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, latent_dim)
-            Latent codes, as `transform` gives them.
+            Latent codes, as returned by `transform`.
 
         Returns
         -------
@@ -220,7 +218,7 @@ class LatentTransformer(
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
-                f"latent_dim={self._n_features_out}: pass codes as transform gives them."
+                f"latent_dim={self._n_features_out}: pass codes as returned by transform."
             )
         means = self._apply(lambda model, z: model.decoder(z).mean, Z, units=None)
         return self._units.to_data(means)
@@ -244,11 +242,11 @@ class LatentTransformer(
     # -- private parts -----------------------------------------------------------------
 
     def _objective(self, continues):
-        """Return the Objective of a training that begins or, past its warm-up, continues."""
+        """Return the Objective of a training; one that continues has no KL warm-up."""
         raise NotImplementedError
 
     def _validate(self, X, *, reset=False, training=False):
-        """Validate rows: what leaves the support is refused in training, else clipped."""
+        """Validate rows; if not for training, clip them to the likelihood's support."""
         with errors_name_columns(X, "X"):
             X = validate_data(
                 self,
@@ -261,7 +259,7 @@ class LatentTransformer(
         return X if training else self._architecture.likelihood.clip(X)
 
     def _set_fitted(self, attributes):
-        # What an earlier fit had and this one has not.
+        # An earlier fit may have set it, and this one may not.
         vars(self).pop("noise_variance_", None)
         vars(self).update(attributes)
 
@@ -281,7 +279,7 @@ class LatentTransformer(
             out = apply(X)
             lost = not_finite(out)
             if lost.any():
-                # Far from the training rows float32 may only be too short on the way.
+                # float32 may overflow in intermediate results only.
                 out[lost] = apply(X[lost].astype(np.float64))
         if lost.any() and not_finite(out).any():
             warn_of_overflow(X, not_finite(out))

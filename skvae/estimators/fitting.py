@@ -1,4 +1,4 @@
-"""From an estimator's parameters to a training, and from its result to fitted attributes."""
+"""The training of an estimator."""
 
 import warnings
 from contextlib import contextmanager
@@ -26,20 +26,20 @@ from skvae.training.diagnosis import (
 )
 from skvae.training.evaluation import mean_latent_kl
 from skvae.training.loop import make_optimizer
-from skvae.training.progress import CallbackTasks, Progress, is_one_of_many
+from skvae.training.progress import CallbackTasks, Progress, is_search_candidate
 from skvae.training.result import TrainingDivergedError, join_histories
 from skvae.training.setup import Plan, Setup, Stopping
 
 # From the warning through the decorators of `fit` to its caller.
 _STACKLEVEL = 5
-# Below this many nats a latent dimension carries no information to speak of.
+# A latent dimension with a smaller KL, in nats, counts as unused.
 _COLLAPSED_KL = 0.01
 
 
 class Training:
-    """One training of an estimator: what it needs, and what comes of it.
+    """Prepare a training from an estimator, and turn its result into fitted attributes.
 
-    Everything that can be refused is refused here, before any training.
+    Invalid input raises an error here, before any training.
 
     Parameters
     ----------
@@ -50,10 +50,10 @@ class Training:
     X_val : ndarray or CSR matrix of shape (n_val, n_features), default=None
         The caller's validation rows.
     continues : bool, default=False
-        Whether the training goes on from the fitted model.
+        Whether the training continues from the fitted model.
     one_pass : bool, default=False
-        Whether it is one of several passes over rows that come in parts: at a constant rate,
-        and a feature that is constant in the first part may come to vary.
+        Whether it is a call of `partial_fit`: one epoch at a constant rate, and a feature
+        that is constant in the rows of the first call may vary later.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Training:
     rows_val : Tensor or StreamedRows or None
         The validation rows in model units.
     resumed : tuple of Module and Optimizer, or None
-        Copies of those that training continues from.
+        Copies of those from which training continues.
     """
 
     def __init__(self, estimator, X, X_val=None, *, continues=False, one_pass=False):
@@ -137,10 +137,10 @@ class Training:
         )
 
     def _resume(self):
-        """Return a copy of the fitted module that training continues, and its optimiser."""
+        """Return a copy of the fitted module to continue training, and its optimiser."""
         module = self.estimator._fitted.trainable_copy()
         if self.architecture.posterior is None:
-            # The noise may have been changed; its draws go on.
+            # The noise may have been changed; the random stream continues.
             seed = self.setup.streams.seed_of("corruption")
             module.corruption = self.architecture.build_corruption(self.units, seed)
         module.set_training_dtype(self.dtype)
@@ -160,16 +160,16 @@ class Training:
 
     @property
     def n_tasks(self):
-        """Tasks of the whole that callbacks see: two stages, or the epochs."""
+        """Number of subtasks of the fit for callbacks: two stages, or the epochs."""
         return 2 if self.stopping.mode == "cv" else self.setup.plan.epochs
 
     @contextmanager
     def reporting(self, context, arguments):
-        """Report to the callbacks and note Ctrl-C in the body; explain a divergence."""
+        """Call the callbacks and note Ctrl-C in the body; explain a divergence."""
         progress, estimator = self.setup.progress, self.estimator
         with progress.noting_ctrl_c():
-            if is_one_of_many(context):
-                # A search ends: it must not compare a fit that was cut short.
+            if is_search_candidate(context):
+                # End the search: it must not compare an interrupted fit.
                 progress.raise_on_ctrl_c()
             if hasattr(estimator, "_skl_callbacks"):
                 progress.tasks = CallbackTasks(context, arguments, self.fitted_attributes)
@@ -180,7 +180,7 @@ class Training:
 
     @contextmanager
     def explaining_divergence(self):
-        """Add the likely cause to the error of a training that left nothing to keep."""
+        """Add the likely cause to the error of a training without a finite state."""
         try:
             yield
         except TrainingDivergedError as error:
@@ -217,7 +217,7 @@ class Training:
         return attributes
 
     def warn(self, result):
-        """Warn where the user ended the training, or where it has not converged."""
+        """Warn if the user interrupted the training, or if it has not converged."""
         name, epochs = type(self.estimator).__name__, self.setup.plan.epochs
         if self.setup.progress.interrupted:
             warnings.warn(

@@ -1,7 +1,7 @@
-"""The state of a fitted estimator as arrays, and back.
+"""Convert a fitted estimator to a state of arrays, and back.
 
-What an estimator is pickled as holds NumPy arrays, numbers, names and parameter objects, and
-no torch modules: tools that know these can store it, and loading runs no code of the file.
+The pickled state has NumPy arrays, numbers, strings and parameter objects, but no torch
+modules: tools that support these can store it, and loading runs no code from the file.
 """
 
 import functools
@@ -17,16 +17,16 @@ from skvae.machine import resolve_device
 from skvae.model.architecture import Architecture
 from skvae.model.modules import FittedModule
 
-# Words of the Mersenne Twister: NumPy reads past its memory from a later position.
+# Words of the Mersenne Twister: from a larger position NumPy reads past its memory.
 _TWISTER_WORDS = 624
-# What AdamW keeps of each parameter.
+# AdamW's state of each parameter.
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
 
 class OtherVersionsWarning(InconsistentVersionWarning):
-    """A model was saved with other minor versions than those that load it.
+    """Issued when a model was saved with other minor versions than the installed ones.
 
-    A filter for scikit-learn's own `InconsistentVersionWarning` catches it too.
+    A filter for scikit-learn's `InconsistentVersionWarning` applies to it too.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class OtherVersionsWarning(InconsistentVersionWarning):
         )
         return (
             f"This {self.estimator_name} was saved with {changes}. Its results may differ or "
-            "its methods fail: compare a few rows with known results, or fit it anew."
+            "its methods fail: compare a few rows with known results, or fit it again."
         )
 
 
 def present_versions():
-    """Return the versions of what a fitted model's results depend on."""
-    # Not at the top: the package imports this module before it has its version.
+    """Return the versions of the libraries that a fitted model's results depend on."""
+    # Not at the top: the package imports this module before it sets its version.
     from skvae import __version__
 
     return {
@@ -68,13 +68,13 @@ def present_versions():
 
 
 def warn_of_other_versions(estimator_name, saved):
-    """Warn where a minor version differs from the present one.
+    """Warn if a minor version differs from the installed one.
 
     Parameters
     ----------
     estimator_name : str
     saved : dict of str to str
-        As `present_versions` gave them at the time.
+        Result of `present_versions` when the model was saved.
     """
     differences = {
         name: (saved[name], present)
@@ -87,7 +87,7 @@ def warn_of_other_versions(estimator_name, saved):
 
 
 def get_state(attributes):
-    """Return what an estimator is stored as, from its attributes."""
+    """Return the state in which an estimator is stored, from its attributes."""
     state = {**attributes, "_versions": present_versions()}
     if "_fitted" in state:
         fitted = state["_fitted"]
@@ -99,12 +99,12 @@ def get_state(attributes):
 
 
 def set_state(estimator_name, state):
-    """Return an estimator's attributes from what it was stored as.
+    """Return an estimator's attributes from its stored state.
 
     Raises
     ------
     ValueError
-        If the state cannot be right: its parts do not fit together.
+        If the state is invalid: its parts do not fit together.
     """
     state = dict(state)
     warn_of_other_versions(estimator_name, state.pop("_versions", {}))
@@ -116,7 +116,7 @@ def set_state(estimator_name, state):
         frozen, device = state["_fitted"]["frozen"], _present_device(state["device_"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(
-            f"This state of a {estimator_name} cannot be right: {error!r}. It was damaged, "
+            f"This state of a {estimator_name} is invalid: {error!r}. It was damaged, "
             "or written by another version of skvae."
         ) from error
     return {
@@ -132,9 +132,9 @@ def _rebuild(state):
     """Return units, architecture and module of a fitted estimator's state."""
     units = Units.from_arrays(state["_units"])
     if state["n_features_in_"] != units.n_features:
-        raise ValueError("This state has units of another number of features than its own.")
+        raise ValueError("This state is invalid: its units do not fit n_features_in_.")
     if any(np.shape(values) != (state["n_iter_"],) for values in state["history_"].values()):
-        raise ValueError("This state has a history of another length than n_iter_.")
+        raise ValueError("This state is invalid: the length of its history_ is not n_iter_.")
     architecture = Architecture(**state["_architecture"])
     with torch.inference_mode(False), torch.no_grad():
         module = architecture.build(units, torch.Generator())
@@ -146,7 +146,7 @@ def _rebuild(state):
 
 
 def _present_device(name):
-    """Return a device, or the CPU where it is not here: a model of CUDA loads anywhere."""
+    """Return a device, or the CPU if it is missing, so that CUDA models load anywhere."""
     try:
         return str(resolve_device(name))
     except ValueError:
@@ -154,11 +154,13 @@ def _present_device(name):
 
 
 def _load_arrays(module, arrays):
-    """Set a module's parameters and buffers; names, shapes and dtypes must be its own."""
+    """Set a module's parameters and buffers; names, shapes and dtypes must match."""
     own = module.state_dict()
     if set(own) != set(arrays):
         odd = sorted(set(own) ^ set(arrays))
-        raise ValueError(f"This state does not fit its own network: {odd[0]} is in one alone.")
+        raise ValueError(
+            f"This state does not fit its network: only one of the two has {odd[0]}."
+        )
     for name, value in own.items():
         value.copy_(_to_tensor(arrays[name], value, name))
 
@@ -166,14 +168,14 @@ def _load_arrays(module, arrays):
 def moments_to_arrays(optimizer):
     """Return an optimiser's moments and step counts by the names of their parameters.
 
-    Without an optimiser they are {}.
+    Return {} without an optimiser.
     """
     if optimizer is None:
         return {}
     names = [name for group in optimizer.param_groups for name in group["param_names"]]
     return {
-        names[place]: {kind: _to_array(value) for kind, value in moments.items()}
-        for place, moments in optimizer.state_dict()["state"].items()
+        names[i]: {kind: _to_array(value) for kind, value in moments.items()}
+        for i, moments in optimizer.state_dict()["state"].items()
     }
 
 
@@ -183,17 +185,17 @@ def moments_from_arrays(module, arrays):
     Raises
     ------
     ValueError
-        If they are not those of the module's parameters.
+        If they do not fit the module's parameters.
     """
     parameters = dict(module.named_parameters())
     odd = sorted(set(arrays) - set(parameters))
     if odd:
-        raise ValueError(f"This state holds moments of {odd[0]}, which its network lacks.")
+        raise ValueError(f"This state has moments of {odd[0]}, which is not in its network.")
     moments = {}
     for name, kinds in arrays.items():
         if set(kinds) != _MOMENTS:
-            raise ValueError(f"This state holds {sorted(kinds)} as the moments of {name}.")
-        # Like the parameter also in the memory layout, which the optimiser relies on.
+            raise ValueError(f"This state has {sorted(kinds)} as the moments of {name}.")
+        # In the memory layout of the parameter, which the optimiser relies on.
         like = parameters[name].detach()
         moments[parameters[name]] = {
             kind: _to_tensor(array, like if kind != "step" else like.new_empty(()), name)
@@ -203,7 +205,7 @@ def moments_from_arrays(module, arrays):
 
 
 def _to_array(tensor):
-    # A copy in C order, whatever the layout on the device: equal states are then equal bytes.
+    # A copy in C order, so that equal states have equal bytes whatever the device's layout.
     return np.array(tensor.detach().cpu().numpy(), order="C")
 
 
@@ -214,24 +216,24 @@ def _to_tensor(array, like, name):
     if not fits or str(array.dtype) != kind:
         found = f"{getattr(array, 'dtype', type(array).__name__)} {np.shape(array)}"
         raise ValueError(
-            f"This state does not fit its own network: {name} should be {kind} "
+            f"This state does not fit its network: {name} should be {kind} "
             f"{tuple(like.shape)}, not {found}."
         )
-    # A copy: torch does not read what may not be written, as a memory-mapped file.
+    # A copy: torch does not accept read-only arrays, such as memory-mapped files.
     return torch.empty_like(like).copy_(torch.from_numpy(np.array(array)))
 
 
 def _check_random_states(state):
-    """Raise ValueError where a RandomState has a position that NumPy cannot be in."""
+    """Raise ValueError if a RandomState has an invalid position."""
     for name, value in state.items():
         if isinstance(value, np.random.RandomState):
             position = value.get_state(legacy=False)["state"].get("pos", 0)
             if not 0 <= position <= _TWISTER_WORDS:
-                raise ValueError(f"{name} is a RandomState at the impossible place {position}.")
+                raise ValueError(f"{name} is a RandomState with invalid position {position}.")
 
 
 def restored_on_failure(method):
-    """Put every attribute back when a method fails: an earlier fit stays usable."""
+    """Restore all attributes if a method fails, so that an earlier fit stays usable."""
 
     @functools.wraps(method)
     def restoring(estimator, *args, **kwargs):

@@ -37,69 +37,69 @@ class VAETransformer(LatentTransformer):
     posterior : str or object from :mod:`skvae.posteriors`, default="diagonal"
         Family of the approximate posterior q(z|x): "diagonal" or "full".
     objective : {"elbo", "monte_carlo", "iwae"}, default="elbo"
-        What is maximised: the ELBO with its KL divergence in closed form or by the draws
-        too (estimators B and A of Kingma & Welling), or the importance-weighted bound.
+        Objective to maximise: the ELBO with its KL divergence in closed form or estimated from
+        draws (estimators B and A of Kingma & Welling), or the importance-weighted bound.
     n_samples : int, default=1
-        Monte-Carlo draws per row and step; with "iwae" the importance samples.
+        Monte-Carlo draws per row and step; with "iwae" the number of importance samples.
     beta : float, default=1.0
         Weight of the KL term in training (Higgins et al. 2017). Scores are not weighted.
     kl_warmup : int, default=0
-        Epochs of its rise from 0 (Bowman et al. 2016), after which early stopping begins.
+        Epochs in which that weight rises from 0 (Bowman et al. 2016), without early stopping.
     init : {"factor_analysis", "random"}, default="factor_analysis"
         Start of the training. The closed form needs a Gaussian likelihood and a network
-        that holds a linear map; elsewhere, and with "random", the start is He's normal
+        with a linear map; otherwise, and with "random", the start is He normal
         initialisation with the output centred at the data's mean.
     image_shape : tuple of int, default=None
         (H, W) or (H, W, C) of rows that are flattened images, channels last; for "conv".
     batch_size : int or "auto", default="auto"
-        Rows per step; "auto" is 64 below 1000 rows and 128 from there on.
+        Rows per step; "auto" is 64 with fewer than 1000 rows, else 128.
     max_iter : int or "auto", default="auto"
-        Epochs; "auto" gives about 800 steps below 1000 rows and 6000 from there on, in
-        at least 10 and at most 400 (200 from 1000 rows on) epochs. 0 keeps the start.
+        Epochs; "auto" gives about 800 steps with fewer than 1000 rows, else 6000, in at
+        least 10 and at most 400 (from 1000 rows on 200) epochs. With 0 the start is kept.
     learning_rate_init : float, default=5e-3
         Peak of the one-cycle schedule, which rises to it and falls to 0.
     weight_decay : float, default=0.01
         Decoupled decay of the weight matrices (AdamW).
     early_stopping : {"auto", "cv"} or bool, default="auto"
-        What decides when to stop, unless rows are passed as `X_val` to `fit`:
+        How the number of epochs is chosen, unless `X_val` is passed to `fit`:
 
-        - True: a part `validation_fraction` of the rows, on which the best state is kept.
+        - True: by a held-out part of the rows; the best state on these is kept.
         - "cv": five-fold cross-validation finds the number of epochs for all rows, at five
-          times the cost. A learned noise is set from the held-out residuals in the end.
-        - False: nothing; all epochs are done on all rows.
+          times the cost. A learned noise is set from the held-out residuals at the end.
+        - False: all epochs are done, on all rows.
         - "auto": "cv" below 1000 rows, else True.
     validation_fraction : float, default=0.1
         Part of the rows that is held out when `early_stopping` is True.
     n_iter_no_change : int, default=25
         Epochs without an improvement of the held-out bound by `tol` after which to stop.
     tol : float, default=1e-4
-        That least improvement, in nats per row.
+        Minimum improvement of the held-out bound, in nats per row.
     warm_start : bool, default=False
         Whether `fit` continues from the state that was kept, with the optimiser's moments,
-        and appends to the history. It does up to `max_iter` further epochs in a schedule of
-        their own: two fits of 10 epochs are not one of 20. With an integer `random_state` the
-        same rows are held out again, and a model stored in between goes on to the same bits.
-        All epochs are done in place of a cross-validation, whose rows the model has seen.
+        and appends to the history. It does up to `max_iter` further epochs with a new
+        schedule: two fits of 10 epochs differ from one of 20. With an integer `random_state`
+        the same rows are held out again, and a model that is stored in between continues to
+        exactly the same result. Cross-validation is replaced by all epochs.
     device : str or torch.device, default="auto"
-        "cpu", "cuda", "cuda:<number>"; "auto" is CUDA where there is one.
+        "cpu", "cuda", "cuda:<number>"; "auto" is CUDA if it is available.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
-        Of the networks' products in training. "bfloat16", and on CUDA "tf32" (in all of
-        `fit`), are faster and rougher, and refused where the device lacks them. "float32" is
-        exact on CUDA too, where torch would by default round what convolutions are given.
-        Weights and likelihoods are float32; the fitted model computes rows in their own
-        precision, float64 or float32.
+        Precision of the networks' matrix products in training. "bfloat16", and on CUDA
+        "tf32" (in all of `fit`), are faster and less exact, and raise ValueError if the
+        device lacks them. "float32" is exact on CUDA too, unlike torch's default for
+        convolutions. Weights and likelihoods are float32; the fitted model computes rows in
+        their own precision, float64 or float32.
     random_state : int, RandomState instance or None, default=None
-        Seeds initial weights, order of rows and draws. The same integer gives the same
-        bits on the same machine. Global generators are not touched.
+        Seeds initial weights, order of rows and draws. The same integer gives exactly the
+        same result on the same machine. Global generators are not changed.
     verbose : bool, default=False
-        Whether to print one line an epoch.
+        Whether to print one line per epoch.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where all are strings.
+        Their names, if all are strings.
     n_iter_ : int
         Epochs done; in "cv" mode those of the final training. The state that is kept is the
         best on held-out rows, which may be an earlier one or the start.
@@ -116,8 +116,8 @@ class VAETransformer(LatentTransformer):
         Noise variance of a Gaussian likelihood, in squared units of the data.
     latent_kl_ : ndarray of shape (latent_dim,)
         Mean KL divergence of each latent dimension from the prior on the training rows
-        (on 4096 evenly spaced ones of more), in nats. A dimension near 0 carries no
-        information (posterior collapse); `fit` warns where all are below 0.01.
+        (on at most 4096 of them, evenly spaced), in nats. A dimension near 0 carries no
+        information (posterior collapse); `fit` warns if all are below 0.01.
     device_ : str
         Where the model was trained.
 
@@ -233,7 +233,7 @@ class VAETransformer(LatentTransformer):
         """
         check_is_fitted(self)
         check_positive_integer(n_samples, "n_samples")
-        # Fewer samples per bound leave room for the mean of several bounds.
+        # With fewer samples per bound, the mean of several bounds is returned.
         n_draws = n_samples * max(1, _N_DRAWS // n_samples)
         eps = quasi_random_normal(n_draws, self._n_features_out)
 
@@ -267,7 +267,7 @@ class VAETransformer(LatentTransformer):
         return Bound(value + shift, reconstruction + shift, kl)
 
     def latent_posterior(self, X):
-        """Return the whole posterior q(z|x) of each row.
+        """Return mean and scale of the posterior q(z|x) of each row.
 
         Parameters
         ----------
@@ -295,9 +295,9 @@ class VAETransformer(LatentTransformer):
             Rows to draw.
         mean : bool, default=False
             Return the means of p(x|z) at codes drawn from the prior, without the
-            likelihood's own noise: what is usually shown as pictures.
+            likelihood's own noise, as is usual for images.
         random_state : int, RandomState instance or None, default=None
-            Seeds the draws; None draws anew on each call.
+            Seeds the draws; None gives new draws on each call.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Checks of what the caller passes, beyond scikit-learn's own."""
+"""Checks of arguments, beyond those of scikit-learn."""
 
 import warnings
 from numbers import Integral
@@ -13,13 +13,13 @@ DTYPES = [np.float64, np.float32]
 
 
 def check_positive_integer(value, name):
-    """Raise ValueError where a number of rows or draws is none."""
+    """Raise ValueError unless value is a positive integer."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}.")
 
 
 def check_image_shape(image_shape, n_features):
-    """Return (H, W, C) or None; refuse a shape that is not that of the rows."""
+    """Return (H, W, C) or None; raise ValueError if the shape does not fit the rows."""
     if image_shape is None:
         return None
     shape = tuple(image_shape)
@@ -34,7 +34,7 @@ def check_image_shape(image_shape, n_features):
 
 
 def check_validation_rows(estimator, X_val):
-    """Validate the caller's validation rows; messages name them."""
+    """Validate `X_val`; error messages name it."""
     with errors_name_columns(X_val, "X_val"):
         shape = np.shape(X_val)
     if len(shape) != 2 or shape[0] == 0:
@@ -44,7 +44,7 @@ def check_validation_rows(estimator, X_val):
         if named == hasattr(estimator, "feature_names_in_"):
             _check_feature_names(estimator, X_val, reset=False)
         else:
-            # scikit-learn's own warning would name X.
+            # The warning of scikit-learn would name X.
             warnings.warn(
                 f"{'X_val' if named else 'X'} has feature names, but "
                 f"{'X' if named else 'X_val'} has none: their order is not checked.",

@@ -1,8 +1,7 @@
 """p(x|z): from the decoder's raw output to a distribution over whole rows.
 
-A likelihood is a parameter object; its head is the torch module that holds what is
-learned of it. A new one is one subclass of :class:`Likelihood` and one line in
-`LIKELIHOODS`.
+A likelihood is a parameter object; its head is the torch module with its learned
+parameters. A new one is one subclass of :class:`Likelihood` and one line in `LIKELIHOODS`.
 """
 
 from skvae.likelihoods.base import Likelihood, LikelihoodHead

@@ -1,4 +1,4 @@
-"""What every likelihood shares: its support, its units and its head."""
+"""Base classes of the likelihoods: support, units and head."""
 
 import warnings
 
@@ -14,31 +14,31 @@ from skvae.data.rows import blocks, dense, extremes, feature_sums
 from skvae.data.units import Units
 from skvae.randomness import seed_torch
 
-# Values so little outside the support are taken for its edge.
+# Values outside the support by at most this are rounding errors.
 _ROUNDING = 1e-6
 
 
 class Likelihood(Component):
     """A family of distributions p(x|z).
 
-    A new one says in `distribution` what raw decoder output means. Where it learns numbers
-    of its own, `parameters` gives them; where the data's mean is not their raw output,
-    `start` tells what is.
+    A subclass defines in `distribution` the meaning of raw decoder output. If it has learned
+    parameters of its own, `parameters` returns them; if the raw output for the data's mean
+    is not the mean itself, `start` returns it.
     """
 
     kind = "likelihood"
 
-    #: The closed interval that holds the data; the message says how to get there.
+    #: The closed interval that contains the data, and what to do about other values.
     support = (-np.inf, np.inf)
     remedy = ""
 
-    #: Whether new values outside have a nearest meaning; else they are refused.
+    #: Whether new values outside can be clipped; else they raise ValueError.
     can_clip = True
 
     #: Raw outputs of the decoder per feature.
     raw_per_feature = 1
 
-    #: Spread of a random start's raw output about that of `start`, relative to He's.
+    #: Spread of the raw output of a random start, relative to He initialisation.
     start_gain = 1.0
 
     def units(self, X) -> Units:
@@ -50,7 +50,7 @@ class Likelihood(Component):
         return LikelihoodHead(self, units)
 
     def parameters(self, units) -> dict[str, torch.Tensor]:
-        """Return what is learned beside the network: by name, one value per feature."""
+        """Return initial values of the likelihood's own parameters, by name."""
         return {}
 
     def distribution(self, raw, **parameters):
@@ -63,25 +63,24 @@ class Likelihood(Component):
     def start(self, head, rows) -> torch.Tensor:
         """Return raw output (n_raw,) whose distribution has the mean of the training rows.
 
-        By default it is that mean, followed by zeros. What `parameters` named is set in the
-        head; this is called without gradients. The rows are in model units, and may be too
-        many to be held at once: :func:`skvae.data.rows.blocks` gives tensors.
+        By default it is that mean, followed by zeros. The parameters in the head can be set
+        here too; gradients are disabled. The rows are in model units, and may be too many for
+        the memory: read them with :func:`skvae.data.rows.blocks`.
         """
         raw = torch.zeros(head.n_raw, dtype=torch.float32)
         raw[: head.n_features] = feature_sums(rows) / len(rows)
         return raw
 
     def draw(self, p, rng):
-        """Draw rows from what a head returned, as an array.
+        """Draw rows from a distribution that a head returned, as an array.
 
-        torch's distributions draw from torch's global generator, which is the caller's: it
-        is put back.
+        torch's distributions use its global generator, whose state is restored afterwards.
         """
         with seed_torch(int(rng.randint(2**31))):
             return p.sample().cpu().numpy()
 
     def input_transform(self) -> nn.Module | None:
-        """Return what rows go through before the encoder, or None."""
+        """Return a module that is applied to rows before the encoder, or None."""
         return None
 
     def linear_start(self, rows, latent_dim, units):
@@ -89,10 +88,10 @@ class Likelihood(Component):
         return None
 
     def check_support(self, X, feature_names=None, argument="X"):
-        """Return training data, or raise ValueError where they leave the support.
+        """Return training data, or raise ValueError if they are outside the support.
 
-        The message names the column that is furthest outside and its range. Rounding is
-        forgiven: MinMaxScaler gives values of 1 + 2e-16. It is clipped as the rows are read.
+        The message names the column that is farthest outside and its range. Rounding errors
+        are ignored, such as 1 + 2e-16 from MinMaxScaler; they are clipped on reading the rows.
         """
         low, high = self.support
         if not np.isfinite(self.support).any():
@@ -112,8 +111,8 @@ class Likelihood(Component):
     def clip(self, X, name="X"):
         """Return `X` with values outside the support moved to its edge, and warn once.
 
-        A held-out fold scaled by the training fold's minimum and maximum leaves the
-        support slightly; an error there would break every grid search.
+        A held-out fold that is scaled by the minimum and maximum of the training fold may
+        be slightly outside the support; an error would break every grid search.
         """
         if not self.can_clip:
             return self.check_support(X, argument=name)
@@ -138,7 +137,7 @@ class Likelihood(Component):
         return _clipped(X, low, high)
 
     def _inside(self, X):
-        """Iterate over dense blocks of rows, with rounding outside the support clipped."""
+        """Iterate over dense blocks of rows, with rounding errors clipped to the support."""
         for block in blocks(X):
             yield np.clip(block, *self.support)
 
@@ -147,7 +146,7 @@ def _clipped(X, low, high):
     if not sparse.issparse(X) or not low <= 0 <= high:
         return np.clip(dense(X), low, high)
     X = X.copy()
-    # An element may be stored in parts, and only their sum is the value.
+    # An element may be stored as several entries, and its value is their sum.
     X.sum_duplicates()
     np.clip(X.data, low, high, out=X.data)
     return X
@@ -163,13 +162,13 @@ class LikelihoodHead(nn.Module):
     ----------
     likelihood : Likelihood
     units : Units
-        Of the model.
+        Units of the model.
 
     Attributes
     ----------
     n_features : int
     n_raw : int
-        Raw outputs that the decoder must give per row.
+        Number of raw outputs of the decoder per row.
     """
 
     #: Whether a noise can be set from held-out residuals (`squared_residuals`, `set_noise`).
@@ -185,7 +184,7 @@ class LikelihoodHead(nn.Module):
 
     def forward(self, raw):
         """Return p(x|z) with event shape (n_features,)."""
-        # An axis for the rows, which come after those of several models.
+        # Add the axis of the rows, which comes after that of several models.
         own = {name: value.unsqueeze(-2) for name, value in self._parameters.items()}
         p = self.likelihood.distribution(raw, **own)
         return Independent(p, 1 - len(p.event_shape), validate_args=False)
@@ -195,7 +194,7 @@ class LikelihoodHead(nn.Module):
         return self.likelihood.draw(p, rng)
 
     def affine_start(self, solution):
-        """Take over a closed-form noise; return weight and bias of the raw output."""
+        """Set the noise of a closed-form model; return weight and bias of the raw output."""
         raise NotImplementedError
 
     def noise_variance(self):
@@ -208,6 +207,6 @@ def smoothed_mean(rows):
 
     It is in float64 on the CPU, and inside (0, 1) for rows in [0, 1].
     """
-    # By blocks: a float64 sum over float32 rows converts them first, and is slow.
+    # In blocks: a float64 sum of float32 rows would convert them first, which is slow.
     total = sum(block.sum(0).double() for block in blocks(rows, most=4096))
     return ((total + 0.5) / (len(rows) + 1)).cpu()

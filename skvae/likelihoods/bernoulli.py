@@ -14,9 +14,9 @@ _REMEDY = "Scale it, for example with MinMaxScaler, or use likelihood='gaussian'
 class Bernoulli(Likelihood):
     """Independent Bernoulli features, for binary data.
 
-    Grey values in [0, 1] are accepted, as the tutorials do: the score is then a
-    cross-entropy and no density (it does not integrate to one over [0, 1]); use
-    :class:`ContinuousBernoulli` where that matters.
+    Grey values in [0, 1] are accepted, as in many tutorials: the score is then minus a
+    cross-entropy and not a log-density (it does not integrate to one over [0, 1]); use
+    :class:`ContinuousBernoulli` if you need one.
 
     Examples
     --------
@@ -68,11 +68,11 @@ class ContinuousBernoulli(Likelihood):
         # The mean is a monotone function of the logit without a closed inverse.
         logits = torch.linspace(-100, 100, 20001, dtype=torch.float64)
         means = self.distribution(logits).mean.numpy()
-        wanted = smoothed_mean(rows).numpy()
-        raw = np.interp(wanted, means, logits.numpy())
-        # Beyond the grid the distribution is an exponential one, of mean 1 / |logit|.
-        raw = np.where(wanted < means[0], -1 / wanted, raw)
-        raw = np.where(wanted > means[-1], 1 / (1 - wanted), raw)
+        target = smoothed_mean(rows).numpy()
+        raw = np.interp(target, means, logits.numpy())
+        # Beyond the grid the distribution is nearly exponential, with mean 1 / |logit|.
+        raw = np.where(target < means[0], -1 / target, raw)
+        raw = np.where(target > means[-1], 1 / (1 - target), raw)
         return torch.as_tensor(raw, dtype=torch.float32)
 
     def draw(self, p, rng):
@@ -82,10 +82,10 @@ class ContinuousBernoulli(Likelihood):
 
 
 class StableContinuousBernoulli(TorchContinuousBernoulli):
-    """torch's distribution with its mean and constant taken from the logit.
+    """torch's distribution with its mean and constant computed from the logit.
 
-    torch forms them from the probability: in float32 that loses three digits beside
-    1/2 and saturates beyond a logit of 16. As functions of ``h = logit / 2`` both are
+    torch computes them from the probability: in float32 that loses three digits near 1/2
+    and saturates beyond a logit of 16. As functions of ``h = logit / 2`` both are
     smooth: ``log C = log 2 + log(h / tanh h)`` and ``mean = 1/2 + (coth h - 1/h) / 2``.
     """
 

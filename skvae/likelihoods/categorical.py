@@ -45,7 +45,7 @@ class Categorical(Likelihood):
         return smoothed_mean(rows).log().float()
 
     def draw(self, p, rng):
-        """Draw one category of each variable, by the largest of Gumbel-shifted logits."""
+        """Draw one category of each variable, by the Gumbel-max trick."""
         logits = p.base_dist.log_probs.cpu().numpy()
         shifted = logits + rng.gumbel(size=logits.shape)
         drawn, start = np.zeros_like(logits), 0
@@ -60,13 +60,13 @@ class Categorical(Likelihood):
         X = super().check_support(X, feature_names, argument)
         ends = np.cumsum(self._sizes(X.shape[1]))
         variables = [slice(*pair) for pair in pairwise((0, *ends))]
-        broken = sum(_broken(rows, variables) for rows in self._inside(X))
-        if broken.any():
-            first = variables[int(np.argmax(broken > 0))]
+        invalid = sum(_count_invalid(rows, variables) for rows in self._inside(X))
+        if invalid.any():
+            first = variables[int(np.argmax(invalid > 0))]
             raise ValueError(
-                f"The Categorical likelihood needs exactly one 1 and else 0 in columns "
+                f"The Categorical likelihood needs exactly one 1, and else 0, in columns "
                 f"{first.start} to {first.stop - 1} of each row of {argument}. "
-                f"{self.remedy} Several features need Categorical(sizes=(...))."
+                f"{self.remedy} For several variables, use Categorical(sizes=(...))."
             )
         return X
 
@@ -81,12 +81,12 @@ class Categorical(Likelihood):
         return sizes
 
 
-def _broken(rows, variables):
+def _count_invalid(rows, variables):
     """Count the rows in which each variable, a slice of columns, is not one-hot."""
-    odd = (rows != 0) & (rows != 1)
+    other = (rows != 0) & (rows != 1)
     return np.array(
         [
-            np.count_nonzero(odd[:, part].any(axis=1) | (rows[:, part].sum(axis=1) != 1))
+            np.count_nonzero(other[:, part].any(axis=1) | (rows[:, part].sum(axis=1) != 1))
             for part in variables
         ]
     )

@@ -10,12 +10,12 @@ from skvae.data.columns import column_name
 from skvae.data.rows import feature_moments
 from skvae.likelihoods.base import Likelihood, smoothed_mean
 
-# Log-rates beyond these leave float32.
+# Log-rates are clipped to this range, so that float32 does not overflow.
 _LOG_RATE_RANGE = (-30.0, 30.0)
 
 
 class Log1p(nn.Module):
-    """Shows the encoder the size of counts, and not their skewness."""
+    """Log-transform of counts for the encoder."""
 
     def forward(self, x):
         """Return ``log(1 + x)``."""
@@ -23,18 +23,18 @@ class Log1p(nn.Module):
 
 
 class Counts(Likelihood):
-    """Base of the likelihoods of whole numbers from 0 on."""
+    """Base of the likelihoods of counts."""
 
-    # What the largest rate can still tell.
+    # Up to the largest rate, about exp(30).
     support = (0.0, 1e13)
     remedy = "For other data than counts use likelihood='gaussian'."
     can_clip = False
 
-    # A log-rate off by a few is a rate off by hundreds: start close to the data's own.
+    # Small errors of log-rates are large errors of rates: start close to the data's mean.
     start_gain = 0.01
 
     def input_transform(self):
-        """Show the encoder logarithms."""
+        """Return the log-transform."""
         return Log1p()
 
     def start(self, head, rows):
@@ -42,13 +42,13 @@ class Counts(Likelihood):
         return smoothed_mean(rows).log().float()
 
     def check_support(self, X, feature_names=None, argument="X"):
-        """Return the counts, or raise ValueError for others than 0, 1, 2, ..."""
+        """Return the rows, or raise ValueError for values other than 0, 1, 2, ..."""
         X = super().check_support(X, feature_names, argument)
-        broken = np.zeros(X.shape[1], dtype=bool)
+        invalid = np.zeros(X.shape[1], dtype=bool)
         for block in self._inside(X):
-            broken |= (np.rint(block) != block).any(axis=0)
-        if broken.any():
-            name = column_name(int(np.argmax(broken)), feature_names)
+            invalid |= (np.rint(block) != block).any(axis=0)
+        if invalid.any():
+            name = column_name(int(np.argmax(invalid)), feature_names)
             raise ValueError(
                 f"The {type(self).__name__} likelihood needs whole numbers, but {name} of "
                 f"{argument} has others. Pass counts as they are, without scaling, or use "
@@ -105,7 +105,7 @@ class NegativeBinomial(Counts):
         )
 
     def start(self, head, rows):
-        """Return the log-means of the rows; their variance sets the dispersions."""
+        """Return the log-means of the rows; set the dispersions from their variances."""
         mean, variance = feature_moments(rows)
         excess = (variance - mean).clamp(min=1e-3 * (mean.square() + 1e-6))
         head.log_dispersion.copy_((mean.square() / excess).clamp(1e-2, 1e3).log())
@@ -119,7 +119,7 @@ class NegativeBinomial(Counts):
 
 
 class _NegativeBinomial(TorchNegativeBinomial):
-    """Torch's, its density computed in float64: it is a difference of large terms."""
+    """torch's distribution with `log_prob`, a difference of large terms, in float64."""
 
     def log_prob(self, value):
         """Log-probability of counts."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The smallest noise variance of a feature that varies, in model units: a Heywood case
-# (a factor that explains one feature wholly) would take it to zero, and the
-# likelihood's gradient to infinity.
+# The smallest noise variance of a feature that varies, in model units: in a Heywood case
+# (a factor explains one feature completely) it would be zero, and the likelihood's gradient
+# infinite.
 MIN_NOISE_VARIANCE = 1e-6
 
 _MAX_ITERATIONS = 1000
@@ -47,13 +47,13 @@ class LinearGaussian:
 
     @classmethod
     def from_loadings(cls, loadings, noise_variance):
-        """Floor the noise, rotate the loadings, and derive the posterior."""
+        """Bound the noise from below, rotate the loadings, and compute the posterior."""
         noise_variance = np.maximum(noise_variance, MIN_NOISE_VARIANCE)
         weighted = loadings / noise_variance[:, None]
         precision, rotation = np.linalg.eigh(loadings.T @ weighted)
         precision = np.maximum(precision[::-1], 0.0)
         loadings = loadings @ rotation[:, ::-1]
-        # Eigenvectors are defined up to their sign: fix it, so that two runs agree.
+        # Eigenvectors are defined up to their sign: fix it, for reproducible results.
         largest = np.abs(loadings).argmax(axis=0)
         signs = np.sign(loadings[largest, np.arange(loadings.shape[1])])
         loadings = loadings * np.where(signs == 0, 1.0, signs)
@@ -74,7 +74,7 @@ def factor_analysis(covariance, latent_dim, n_samples):
         Of centred rows, normalised by their number.
     latent_dim : int
     n_samples : int
-        Rows behind the covariance; scikit-learn's tolerance is on their summed
+        Number of rows of the covariance; scikit-learn's tolerance is on their summed
         log-likelihood.
 
     Returns
@@ -83,7 +83,7 @@ def factor_analysis(covariance, latent_dim, n_samples):
     """
     variance = covariance.diagonal()
     varies = variance > 0
-    # A feature that does not vary takes no part: of this noise the logarithm is zero.
+    # A constant feature does not contribute: the logarithm of this noise is zero.
     noise = np.ones(len(variance))
     # One factor fewer than features already reproduces any covariance; scikit-learn's
     # likelihood counts a surplus eigenvalue below 1 wrongly, and stops too early.
@@ -115,19 +115,19 @@ def probabilistic_pca(covariance, latent_dim, noise_variance=None, n_samples=np.
     ----------
     covariance : DenseSecondMoment or LowRankSecondMoment
     latent_dim : int
-        At or above ``n_features`` the surplus dimensions carry nothing: one fewer
-        than ``n_features`` already reproduces any covariance.
+        From ``n_features`` on the surplus dimensions are unused: one fewer than
+        ``n_features`` already reproduces any covariance.
     noise_variance : float, default=None
         A known noise variance; by default its maximum-likelihood value.
     n_samples : int, default=inf
-        Rows behind the covariance, which is then normalised by one less, as in
+        Number of rows of the covariance, which is then normalised by one less, as in
         :class:`sklearn.decomposition.PCA`.
 
     Returns
     -------
     LinearGaussian
     """
-    # Of a single row the one less would be none.
+    # With a single row, n_samples - 1 would be zero.
     correction = 1 / max(1 - 1 / n_samples, 1 / n_samples)
     variance = correction * covariance.diagonal()
     n_features = len(variance)

@@ -22,8 +22,8 @@ from skvae.likelihoods.second_moments import second_moment
 class Gaussian(Likelihood):
     """Gaussian features around the decoded mean.
 
-    Data are centred and scaled inside the model, so that far-off units do not break
-    training; densities are in the units of the data.
+    Data are centred and scaled inside the model, so that training does not depend on their
+    units; densities are in the units of the data.
 
     Parameters
     ----------
@@ -37,20 +37,20 @@ default="per_feature"
         - a float: that standard deviation, fixed, in the units of the data.
 
     mean : {"identity", "sigmoid"}, default="identity"
-        What the decoder's output goes through to become the mean. With "sigmoid" the mean,
-        like the data, lies in [0, 1]; data are then not scaled inside the model, and
-        the start is random.
+        Function from the decoder's output to the mean. With "sigmoid" the mean, like the
+        data, is in [0, 1]; data are then not scaled inside the model, and the start is
+        random.
 
     Notes
     -----
     A learned variance is bounded below by 1e-6 times the variance of the feature: in a
-    Heywood case, where a factor explains a feature wholly, the maximum-likelihood
+    Heywood case, where a factor explains a feature completely, the maximum-likelihood
     noise is zero and the likelihood unbounded.
 
-    With ``noise="per_feature"`` a feature that is constant in the training data keeps
-    the density that `FactorAnalysis` gives it, a normal of variance 1e-12, but for a
-    weight of 1e-6 on a normal of variance 1: one new value there then costs a row
-    about 14 nats and not 1e12.
+    With ``noise="per_feature"`` a feature that is constant in the training data has the
+    density that `FactorAnalysis` gives it, a normal of variance 1e-12, mixed with a normal
+    of variance 1 and weight 1e-6: a new value there then costs a row about 14 nats and not
+    1e12.
 
     Examples
     --------
@@ -74,7 +74,7 @@ default="per_feature"
 
     @property
     def support(self):
-        """The whole line, or the unit interval of a sigmoid mean."""
+        """All real numbers; with a sigmoid mean the unit interval."""
         return (0.0, 1.0) if self._sigmoid else (-np.inf, np.inf)
 
     @property
@@ -84,12 +84,12 @@ default="per_feature"
 
     @property
     def raw_per_feature(self):
-        """A mean; and a log-scale where the decoder gives the noise."""
+        """A mean; with heteroscedastic noise also a log-scale."""
         return 2 if self._heteroscedastic else 1
 
     @property
     def start_gain(self):
-        """A scale that is small by chance has huge gradients: start close to the data's."""
+        """Reduced if scales are decoded: one that is small by chance has huge gradients."""
         return 0.1 if self._heteroscedastic else 1.0
 
     def units(self, X):
@@ -104,7 +104,7 @@ default="per_feature"
         return kind(self, units)
 
     def parameters(self, units):
-        """Return the log-scale of a noise that is learned as such: one, or one per feature."""
+        """Return the log-scale of a learned noise: one, or one per feature."""
         if self._fixed or self._heteroscedastic:
             return {}
         n_scales = len(units.scale) if self.noise == "per_feature" else 1
@@ -115,9 +115,9 @@ default="per_feature"
         return raw.sigmoid() if self._sigmoid else raw
 
     def start(self, head, rows):
-        """Return the raw output of the rows' mean; their variance is the first noise."""
+        """Return the raw output for the rows' mean; set a learned noise to their variance."""
         if not (self._sigmoid or self._heteroscedastic):
-            # Model units have made the one zero and the other one.
+            # In model units the mean is 0 and the variance 1.
             return torch.zeros(head.n_raw, dtype=torch.float32)
         mean, variance = feature_moments(rows)
         inner = mean.float().clamp(1e-3, 1 - 1e-3)
@@ -126,9 +126,9 @@ default="per_feature"
             scale = variance.sqrt().float().clamp(min=MIN_NOISE_VARIANCE**0.5)
             return torch.cat([raw, scale.log()])
         if self.noise == "isotropic":
-            # Pooled, the variance is about the mean of all features.
+            # The variance around the common mean of all features.
             variance = variance + mean.var(correction=0)
-        # Twice the floor at least: at the floor itself the noise has no gradient to leave it.
+        # At least twice the floor: at the floor itself the noise has no gradient.
         head.set_noise(variance.clamp(min=MIN_NOISE_VARIANCE) + MIN_NOISE_VARIANCE)
         return raw
 
@@ -151,7 +151,7 @@ default="per_feature"
         if not self._own_scales:
             return probabilistic_pca(covariance, latent_dim, n_samples=n_rows)
         solution = factor_analysis(covariance, latent_dim, n_rows)
-        # Among all rows it varies, among these not yet: one pseudo-row's worth.
+        # For features that are constant in these rows only, add one pseudo-observation.
         unseen = ~units.constant & (covariance.diagonal() == 0)
         noise = np.where(unseen, 1 / (n_rows + 1), solution.noise_variance)
         return replace(solution, noise_variance=noise)
@@ -159,12 +159,12 @@ default="per_feature"
     def relative_noise(self, units):
         """Return a fixed noise in model units."""
         scale = float(units.scale[0])
-        # A float32 from a grid would overflow where the check below tells what is wrong.
+        # float: a float32 from a grid would overflow before the check below.
         relative = float(self.noise) / scale
         if not 1e-9 <= relative <= 1e9:
             raise ValueError(
-                f"noise={self.noise} is a standard deviation in the units of the data, whose "
-                f"own is {scale:.3g}: choose one between 1e-9 and 1e9 times that."
+                f"noise={self.noise} is a standard deviation in the units of the data, and "
+                f"theirs is {scale:.3g}: choose one between 1e-9 and 1e9 times that."
             )
         return relative
 

@@ -1,4 +1,4 @@
-"""The Gaussian likelihood's heads: a noise of their own, or one from the decoder."""
+"""The heads of the Gaussian likelihood: noise from a parameter, or from the decoder."""
 
 import math
 
@@ -8,20 +8,20 @@ from torch.distributions import Independent, Normal
 from skvae.likelihoods.base import LikelihoodHead
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
 
-# FactorAnalysis's own floor on the noise variance of a constant feature.
+# The smallest standard deviation of the noise in FactorAnalysis: that of a constant feature.
 _SPIKE_SCALE = 1e-6
 _SLAB_WEIGHT = 1e-6
 
 
 class GaussianHead(LikelihoodHead):
-    """Raw output is the mean in model units; the noise is the head's own, or fixed.
+    """Raw output is the mean in model units; the noise is a parameter, or fixed.
 
     Attributes
     ----------
     log_scale : Tensor of shape (n_features,) or (1,)
-        Of the noise, in model units: of a learned one but for its floor.
+        Log-scale of the noise in model units; the floor of a learned one is added.
     constant : Tensor of shape (n_features,), dtype bool
-        Features that do not vary in the training data and have a noise of their own: their
+        Features that are constant in the training data, with one noise per feature: their
         mean is fixed at 0.
     """
 
@@ -49,7 +49,7 @@ class GaussianHead(LikelihoodHead):
         """Return the standard deviation of the noise, by feature or one for all."""
         if not self.has_noise:
             return self.log_scale.exp()
-        # A sum, not a clamp: at a clamp the gradient vanishes and the noise stays there.
+        # A sum, because with clamp the gradient would be zero below the floor.
         return (torch.exp(2 * self.log_scale) + MIN_NOISE_VARIANCE).sqrt()
 
     @property
@@ -57,7 +57,7 @@ class GaussianHead(LikelihoodHead):
         return self.log_scale.shape[-1] == 1
 
     def affine_start(self, solution):
-        """Take over the noise of the closed form; its loadings are the decoder."""
+        """Set the noise of the closed form; return its loadings and a zero bias."""
         self.set_noise(torch.as_tensor(solution.noise_variance))
         return torch.as_tensor(solution.loadings), torch.zeros(self.n_raw, dtype=torch.float32)
 
@@ -71,14 +71,14 @@ class GaussianHead(LikelihoodHead):
         free = (variance - MIN_NOISE_VARIANCE).clamp(min=MIN_NOISE_VARIANCE * 1e-6)
         self.log_scale.copy_(0.5 * free.log())
 
-    def shrink(self, variance, share):
-        """Draw log-variances (..., n_features) by a share towards their mean."""
+    def shrink(self, variance, shrinkage):
+        """Shrink log-variances (..., n_features) to their mean: not at 0, fully at 1."""
         if self._is_shared:
             return variance
         log = variance.clamp(min=MIN_NOISE_VARIANCE).log()
         varies = ~self.constant
         mean = log[..., varies].mean(-1, keepdim=True) if varies.any() else log
-        return torch.exp(log + share * (mean - log))
+        return torch.exp(log + shrinkage * (mean - log))
 
     def noise_variance(self):
         """Return the noise variance per feature in model units."""
@@ -86,7 +86,7 @@ class GaussianHead(LikelihoodHead):
         return torch.where(self.constant, _SPIKE_SCALE**2, variance).cpu().numpy()
 
     def squared_residuals(self, p, x):
-        """Return the squared residuals (..., n_features) that a noise is set from."""
+        """Return the squared residuals (..., n_features) from which a noise is set."""
         return (x - p.mean).square()
 
     def expected_log_prob(self, residuals, variance):
@@ -107,7 +107,7 @@ class HeteroscedasticHead(LikelihoodHead):
     def forward(self, raw):
         """Return p(x|z) with event shape (n_features,)."""
         mean, log_scale = raw.chunk(2, dim=-1)
-        # The floor of the learned noise, and no overflow far from the training data.
+        # Same floor as the learned noise; clamped, to avoid overflow far from the data.
         variance = torch.exp(2 * log_scale.clamp(max=10.0)) + MIN_NOISE_VARIANCE
         mean = self.likelihood.decoded_mean(mean)
         normal = Normal(mean, variance.sqrt(), validate_args=False)
@@ -122,7 +122,7 @@ class HeteroscedasticHead(LikelihoodHead):
 
 
 class SpikedNormal(Normal):
-    """Normal whose marked features are a narrow spike with a little wide slab.
+    """Normal whose marked features are a mixture of a narrow spike and a wide slab.
 
     Their density is ``(1 - w) N(x; mean, 1e-6) + w N(x; mean, 1)`` with w = 1e-6.
     """
@@ -146,7 +146,7 @@ class SpikedNormal(Normal):
         """Log-density per feature."""
         log_prob = super().log_prob(value)
         residual = (value - self.loc)[..., self.spiked]
-        # A constant column does not tell its scale; StandardScaler takes 1 too.
+        # The scale of a constant column is unknown; use 1, as StandardScaler.
         slab = -0.5 * residual.square() - 0.5 * math.log(2 * math.pi) + math.log(_SLAB_WEIGHT)
         mixed = log_prob.clone()
         spike = log_prob[..., self.spiked] + math.log1p(-_SLAB_WEIGHT)

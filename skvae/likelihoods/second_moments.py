@@ -16,15 +16,15 @@ from skvae.data.rows import as_float64, blocks
 
 # Below this width LAPACK's dense solver is faster than Lanczos iteration.
 _DENSE_WIDTH = 200
-# Above this width the matrix costs more than all that is done with its leading part.
+# Above this width the matrix takes longer to compute than its leading part to find and use.
 _WIDEST_MATRIX = 2000
-# What the leading part is found in.
+# Size of the sample of rows in which the leading part is found.
 _SAMPLE_ROWS = 4096
 _SAMPLE_ELEMENTS = 2**25
 
 
 def second_moment(rows, latent_dim):
-    """Return the second moment of centred rows: whole, or what `latent_dim` factors need.
+    """Return the second moment of centred rows, or the part that `latent_dim` factors need.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def second_moment(rows, latent_dim):
     DenseSecondMoment or LowRankSecondMoment
     """
     width = rows.shape[1]
-    # Factors beyond those asked for: with the noise, the order of the directions changes.
+    # More than `latent_dim`, as scaling by the noise changes the order of the directions.
     rank = 2 * latent_dim + 40
     if width <= _WIDEST_MATRIX or rank > width // 2:
         return DenseSecondMoment.of_rows(rows)
@@ -56,7 +56,7 @@ class DenseSecondMoment:
 
     @classmethod
     def of_rows(cls, X, block=8192):
-        """Take ``X' X / n`` in float64, without a float64 copy of `X`."""
+        """Compute ``X' X / n`` in float64, without a float64 copy of `X`."""
         parts = (as_float64(rows) for rows in blocks(X, most=block))
         return cls(sum(rows.T @ rows for rows in parts) / len(X))
 
@@ -77,18 +77,18 @@ class DenseSecondMoment:
         if width <= _DENSE_WIDTH or count > width // 10:
             values, vectors = eigh(matrix, subset_by_index=(width - count, width - 1))
             if len(values) < count:
-                # LAPACK's driver for a part of the values finds none among equal ones.
+                # LAPACK's driver for a part of the eigenvalues can miss equal ones.
                 values, vectors = eigh(matrix)
             return values[: -count - 1 : -1], vectors[:, : -count - 1 : -1]
         return _lanczos(matrix, count)
 
 
 class LowRankSecondMoment:
-    """Leading directions of a second moment and, of what is left, its diagonal.
+    """Leading directions of a second moment, and the diagonal of the rest.
 
-    The matrix ``axes diag(values) axes' + P diag(rest) P`` is never formed. ``P`` projects
-    on what is orthogonal to the axes, and `rest` gives the variances that are missing: added
-    as a plain diagonal they would count twice along the axes.
+    The matrix ``axes diag(values) axes' + P diag(rest) P`` is never computed. ``P`` projects
+    onto the orthogonal complement of the axes, and `rest` adds the remaining variances: as a
+    plain diagonal they would count twice along the axes.
 
     Parameters
     ----------
@@ -108,10 +108,10 @@ class LowRankSecondMoment:
 
     @classmethod
     def of_rows(cls, rows, rank):
-        """Take that of all rows, along directions found in evenly spaced ones.
+        """Compute that of all rows, along directions found in evenly spaced ones.
 
-        Among fewer rows than features the largest variances are too large: only their
-        directions are used, and one pass over all rows gives the Nystroem approximation
+        In a sample with fewer rows than features the largest variances are too large: only
+        their directions are used, and one pass over all rows gives the Nystroem approximation
         ``S V (V' S V)^-1 V' S`` (algorithm 5.5), which never exceeds `S` itself.
         """
         directions = _leading_directions(rows, rank)
@@ -170,8 +170,7 @@ def _image(rows, directions):
 
 def _lanczos(matrix, count):
     """Return the largest eigenvalues, descending, and their vectors."""
-    # The iteration starts from a random vector, and from another one when the space that
-    # it spans is used up: both are seeded.
+    # The iteration starts from a random vector, and may restart from another: both are seeded.
     rng = np.random.default_rng(0)
     values, vectors = eigsh(matrix, k=count, v0=rng.standard_normal(matrix.shape[0]), rng=rng)
     order = np.argsort(values)[::-1]

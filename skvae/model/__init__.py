@@ -1,1 +1,1 @@
-"""The torch modules and what they are trained to maximise."""
+"""The torch modules, their construction and their objectives."""

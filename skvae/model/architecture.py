@@ -1,4 +1,4 @@
-"""What a module is built from, and the start of its training."""
+"""The parameters of a model, and the construction and initialisation of its module."""
 
 from dataclasses import dataclass, field, fields
 
@@ -13,7 +13,7 @@ from skvae.posteriors import PointHead, Posterior
 
 @dataclass(frozen=True)
 class Architecture:
-    """Numbers and parameter objects that a module is built from, and no training rows.
+    """The parameters that define a module, independent of the training rows.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ class Architecture:
     posterior : Posterior or None
         None builds an autoencoder, whose codes have no distribution.
     noise : float, default=0.0
-        Strength of the corruption that an autoencoder is trained to undo.
+        Strength of the corruption of the rows in training; for autoencoders only.
     corruption : str, default="gaussian"
-        Its kind.
+        Kind of corruption.
     """
 
     latent_dim: int
@@ -39,7 +39,7 @@ class Architecture:
     corruption: str = field(default="gaussian", compare=False)
 
     def check_unchanged(self, present):
-        """Raise ValueError when what is continued would be another model."""
+        """Raise ValueError if a parameter differs from that of the fitted model."""
         for name in (part.name for part in fields(self) if part.compare):
             before, now = getattr(self, name), getattr(present, name)
             if repr(before) != repr(now):
@@ -58,9 +58,9 @@ class Architecture:
         Parameters
         ----------
         units : Units
-            Of the data; they also tell the number of features.
+            Units of the data; they also define the number of features.
         generator : torch.Generator
-            Source of the weights.
+            Draws the weights.
 
         Returns
         -------
@@ -96,7 +96,7 @@ class Architecture:
 
 @torch.no_grad()
 def initialize(module, likelihood, rows, units, closed_form=True):
-    """Set the start of training: centred at the rows' mean or, where it can be, closed form.
+    """Initialise a module: output centred at the rows' mean or, if possible, closed form.
 
     Parameters
     ----------
@@ -107,8 +107,8 @@ def initialize(module, likelihood, rows, units, closed_form=True):
         Training rows in model units.
     units : Units
     closed_form : bool, default=True
-        Whether to start at the likelihood's linear-Gaussian model where the likelihood has
-        one and the networks hold a linear map.
+        Whether to start at the likelihood's linear-Gaussian model, if it has one and the
+        networks contain a linear map.
     """
     head = module.decoder.head
     module.decoder.body.start_output(likelihood.start(head, rows), likelihood.start_gain)

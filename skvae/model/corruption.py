@@ -5,22 +5,22 @@ import torch
 
 from skvae.randomness import SeededDraws
 
-# The square of what is added, in the units of the model, must stay within float32.
+# The square of the noise, in model units, must not overflow float32.
 _MOST_NOISE = 1e9
 
 
 class Corruption(SeededDraws):
-    """Corrupts rows: in training with fresh draws at each call, else always with the same.
+    """Corrupts rows: in training with new draws at each call, else always with the same.
 
-    The held-out rows of different epochs are thus compared under the same corruption.
+    Held-out rows are thus compared under the same corruption after each epoch.
 
     Parameters
     ----------
     noise : float
     units : Units
-        Of the rows that come.
+        Units of the rows.
     support : tuple of float
-        Least and greatest value of the data.
+        Smallest and largest value of the data.
     seed : int
     """
 
@@ -41,7 +41,7 @@ class Corruption(SeededDraws):
 
 
 class GaussianCorruption(Corruption):
-    """Adds normal numbers, within the support of the likelihood."""
+    """Adds normal noise and clips to the support of the likelihood."""
 
     def __init__(self, noise, units, support, seed):
         relative = noise / units.scale
@@ -49,19 +49,19 @@ class GaussianCorruption(Corruption):
         if relative[worst] > _MOST_NOISE:
             raise ValueError(
                 f"noise={noise} is a standard deviation in the units of the data, and "
-                f"{relative[worst]:.1e} times that of feature {worst} of X: nothing of it "
-                "would be left. Choose less noise, or scale X."
+                f"{relative[worst]:.1e} times that of feature {worst} of X, which would be "
+                "lost in it. Choose less noise, or scale X."
             )
         super().__init__(noise, units, support, seed)
 
     def corrupt(self, x, generator):
-        """Return rows with normal numbers added."""
+        """Return rows with normal noise added."""
         draws = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         return (x + self.scale * draws).clamp(*self.support)
 
 
 class MaskingCorruption(Corruption):
-    """Sets a share of the values to zero."""
+    """Sets a random fraction of the values to zero."""
 
     def __init__(self, noise, units, support, seed):
         if noise >= 1:

@@ -1,4 +1,4 @@
-"""The torch modules: a conditional distribution is a body, then a head."""
+"""The torch modules of models: encoder and decoder are a network body, then a head."""
 
 import copy
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Conditional(nn.Module):
-    """A conditional distribution: a body that computes, a head that interprets.
+    """A conditional distribution: a network body, then a head that returns a distribution.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Conditional(nn.Module):
     Attributes
     ----------
     training_dtype : torch.dtype or None
-        Dtype of the body's products in training; the head always sees float32.
+        Dtype of the body's matrix products in training; the head's input is float32.
     """
 
     training_dtype = None
@@ -51,8 +51,8 @@ class VAE(nn.Module):
     Attributes
     ----------
     n_batch_axes : int
-        Leading axes of the parameters: 1 where several models are trained side by side
-        (`batch_modules`).
+        Leading axes of the parameters: 1 if several models are trained together
+        (`batch_modules`), else 0.
     """
 
     n_batch_axes = 0
@@ -69,24 +69,24 @@ class VAE(nn.Module):
 
     @property
     def can_batch(self):
-        """Whether several can be one module whose parameters have a leading axis."""
+        """Whether several such modules can be combined by `batch_modules`."""
         return self.encoder.body.can_batch and self.decoder.body.can_batch
 
     def set_training_dtype(self, dtype):
-        """Set the dtype of the bodies' products in training, None for that of the rows."""
+        """Set the dtype of matrix products in training; None is that of the rows."""
         self.encoder.training_dtype = self.decoder.training_dtype = dtype
 
     def encode(self, x):
-        """Return q(z|x) as the objective sees it."""
+        """Return the q(z|x) that the objectives use."""
         return self.encoder(x)
 
     def prior(self, q):
-        """Return p(z), in the form of the posterior `q`."""
+        """Return p(z) on the device and in the dtype of the posterior `q`."""
         return self.encoder.head.prior(q)
 
 
 class Autoencoder(VAE):
-    """Encoder and decoder alone; the encoder is trained on corrupted rows."""
+    """Encoder and decoder without a prior; the encoder can be trained on corrupted rows."""
 
     def __init__(self, encoder, decoder, corruption=None):
         super().__init__(encoder, decoder)
@@ -94,20 +94,20 @@ class Autoencoder(VAE):
 
     @property
     def can_batch(self):
-        """Whether several can be one module; each has a corruption of its own."""
+        """Whether several can be combined: not with corruptions, as each has its own."""
         return super().can_batch and self.corruption is None
 
     def encode(self, x):
-        """Return the codes of rows that were corrupted first."""
+        """Return the codes of rows, which are corrupted first if there is a corruption."""
         return self.encoder(x if self.corruption is None else self.corruption(x))
 
 
 @torch.no_grad()
 def batch_modules(modules):
-    """Return one module whose parameters are those of several, along a leading axis.
+    """Return one module with the parameters of several, stacked along a leading axis.
 
-    Small steps cost the calls of their operations more than their arithmetic: together
-    several models are trained at little more than the cost of one.
+    Small steps spend more time on calls of operations than on arithmetic: training several
+    models together takes little more time than training one.
     """
     batched = copy.deepcopy(modules[0])
     for name, parameter in batched.named_parameters():
@@ -134,11 +134,11 @@ def widest_layer(module, n_features):
     module.eval()
     sizes = [n_features]
 
-    def note(_, inputs, output):
+    def record_size(_, inputs, output):
         if isinstance(output, torch.Tensor):
             sizes.append(output.numel())
 
-    hooks = [part.register_forward_hook(note) for part in module.modules()]
+    hooks = [part.register_forward_hook(record_size) for part in module.modules()]
     try:
         device = next(module.parameters()).device
         row = torch.zeros(1, n_features, device=device, dtype=torch.float32)
@@ -150,10 +150,10 @@ def widest_layer(module, n_features):
 
 
 class FittedModule:
-    """A trained module in each precision it is asked for.
+    """A trained module in float32 and float64.
 
-    Training is in float32. A float64 copy is made at the first request, so that float64
-    rows are computed in float64.
+    Training is in float32. The float64 copy, for rows in float64, is made when it is first
+    needed.
 
     Parameters
     ----------

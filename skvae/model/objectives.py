@@ -1,10 +1,10 @@
-"""What training maximises: bounds on log p(x).
+"""The objectives of training: bounds on log p(x).
 
 A bound is a pure function ``(model, x, eps, n_samples=1, beta=1.0) -> Bound``. `eps` holds
 standard normal draws of shape (n_draws, ..., n, latent_dim), or with 1 in place of `n` for the
 same draws in every row; `n_draws` is a multiple of `n_samples`. `beta` weights the KL
-divergence in the bound's value, not in its parts. Axes between the draws and the rows are
-those of models trained side by side.
+divergence in the bound's value, not in its parts. An axis between the draws and the rows is
+that of several models trained together.
 """
 
 import math
@@ -43,7 +43,7 @@ def elbo(model, x, eps, n_samples=1, beta=1.0):
     """Evidence lower bound with the KL in closed form (Kingma & Welling 2014, eq. 7)."""
     q = model.encode(x)
     if len(eps) == 1:
-        # A small step costs what its operations are in number: no axis for a single draw.
+        # Fewer operations make small steps faster: no axis for a single draw.
         z = model.encoder.head.reparameterize(q, eps[0])
         reconstruction = model.decoder(z).log_prob(x)
     else:
@@ -54,7 +54,7 @@ def elbo(model, x, eps, n_samples=1, beta=1.0):
 
 
 def monte_carlo(model, x, eps, n_samples=1, beta=1.0):
-    """Evidence lower bound with the KL by the draws too (Kingma & Welling 2014, eq. 6)."""
+    """Evidence lower bound with a Monte-Carlo KL (Kingma & Welling 2014, eq. 6)."""
     reconstruction, kl = _draw_terms(model, x, eps)
     reconstruction, kl = reconstruction.mean(0), kl.mean(0)
     return Bound(reconstruction - beta * kl, reconstruction, kl)
@@ -63,8 +63,8 @@ def monte_carlo(model, x, eps, n_samples=1, beta=1.0):
 def iwae(model, x, eps, n_samples=1, beta=1.0):
     """Importance-weighted bound on log p(x) (Burda et al. 2016, eq. 8).
 
-    The mean over groups of `n_samples` draws. Its `kl` is what the bound lacks of the mean
-    reconstruction, over `beta`: with one sample per group the divergence, with more less.
+    The mean over groups of `n_samples` draws. Its `kl` is ``(reconstruction - value) / beta``:
+    the KL divergence with one sample per group, less with more.
     """
     reconstruction, kl = _draw_terms(model, x, eps)
     log_weight = reconstruction - beta * kl
@@ -93,18 +93,18 @@ OBJECTIVES = {"elbo": elbo, "monte_carlo": monte_carlo, "iwae": iwae}
 
 @dataclass(frozen=True)
 class Objective:
-    """A bound with the weights that training gives it.
+    """A bound and its settings in training.
 
     Parameters
     ----------
     bound : callable
         One of the functions above.
     n_samples : int, default=1
-        Monte-Carlo draws per row and step; of `iwae` the importance samples.
+        Monte-Carlo draws per row and step; for `iwae` the importance samples.
     beta : float, default=1.0
         Weight of the KL term.
     kl_warmup : int, default=0
-        Epochs in which that weight rises from 0.
+        Number of epochs over which that weight rises from 0.
     """
 
     bound: Callable
@@ -118,10 +118,10 @@ class Objective:
         return torch.stack([-value, reconstruction, kl])
 
     def batch_terms(self, module, x, epoch, generator):
-        """Return the same as means over a batch, (3, ...), with fresh draws.
+        """Return the means of `row_terms` over a batch, (3, ...), with new draws.
 
-        Only the loss has a gradient. During the warm-up the KL term's weight depends on the
-        epoch, which counts from 0.
+        Only the loss has a gradient. During the warm-up the weight of the KL term depends on
+        the epoch, which counts from 0.
         """
         shape = (self.n_samples, *x.shape[:-1], module.latent_dim)
         eps = torch.randn(shape, generator=generator, device=x.device, dtype=torch.float32)
@@ -134,7 +134,7 @@ class Objective:
 @lru_cache(maxsize=8)
 def quasi_random_normal(n_draws, latent_dim):
     """Return scrambled Sobol points mapped to normal draws, the same on every call."""
-    # Sobol sequences are balanced at powers of two, and scipy warns elsewhere.
+    # Sobol sequences are balanced at powers of two; scipy warns about other numbers.
     engine = qmc.MultivariateNormalQMC(np.zeros(latent_dim), rng=np.random.default_rng(0))
     draws = engine.random(1 << (n_draws - 1).bit_length())[:n_draws]
     return torch.from_numpy(draws)

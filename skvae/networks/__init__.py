@@ -1,8 +1,7 @@
 """Networks: parameter objects that build the encoder's and the decoder's bodies.
 
-A body maps flat rows to flat rows, ``(..., n_in) -> (..., n_out)``; image shapes live in
-`ConvNet` alone. A new network is one subclass of :class:`Network` and one line in
-`NETWORKS`.
+A body maps flat rows to flat rows, ``(..., n_in) -> (..., n_out)``; only `ConvNet` uses image
+shapes. A new network is one subclass of :class:`Network` and one line in `NETWORKS`.
 """
 
 from skvae.networks.base import Body, Network

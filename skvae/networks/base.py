@@ -1,4 +1,4 @@
-"""What every network shares."""
+"""Base classes of the networks, and the layers that they share."""
 
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from torch.nn.utils import skip_init
 from skvae.components import Component
 from skvae.randomness import SeededDraws
 
-# Names as in MLPRegressor, and four that are usual in generative models.
+# Those of MLPRegressor, and four that are common in generative models.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
     "logistic": nn.Sigmoid,
     "tanh": nn.Tanh,
-    # In place: a new feature map for each costs more time in page faults than in arithmetic.
+    # In place: allocating a new feature map takes longer than computing it.
     "relu": lambda: nn.ReLU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
     "elu": nn.ELU,
@@ -29,11 +29,10 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Network(Component):
-    """A pair of network bodies; builds the encoder's and the decoder's.
+    """Parameters of a pair of networks; builds the bodies of encoder and decoder.
 
-    Both are built between `n_in` columns of rows and `n_out` raw outputs. `image_shape` is
-    (H, W, C) of a flat row of the data, channels last, or None; `generator` draws the
-    initial weights.
+    A body maps rows with `n_in` columns to `n_out` raw outputs. `image_shape` is (H, W, C)
+    of a flat row of the data, channels last, or None; `generator` draws the initial weights.
     """
 
     kind = "network"
@@ -59,9 +58,8 @@ class Body(nn.Module):
     #: Whether the body can be set to an affine map exactly.
     can_start_affine = False
 
-    #: Whether the parameters may carry leading axes, as (n_models, n_out, n_in), and rows then
-    #: those of the parameters: several models are computed as one. What they give must follow
-    #: from input and parameters alone.
+    #: Whether parameters and rows may have leading axes, as (n_models, n_out, n_in), to compute
+    #: several models as one. The output may then depend on input and parameters only.
     can_batch = False
 
     def forward(self, x):
@@ -75,7 +73,7 @@ class Body(nn.Module):
 
     @contextmanager
     def _inference_norms(self, n_rows):
-        """Let one row be normalised as in inference: it has no variance."""
+        """Use inference mode of batch norm for a single row, which has no variance."""
         norms = []
         if self.training and n_rows == 1:
             norms = [m for m in self.modules() if isinstance(m, _BatchNorm) and m.training]
@@ -92,21 +90,21 @@ class Body(nn.Module):
         raise NotImplementedError
 
     def start_output(self, bias, gain=1.0):
-        """Centre a random start at raw output `bias`, and scale its spread by `gain`."""
+        """Centre the raw output of a random start at `bias`; scale its spread by `gain`."""
 
 
 class Linear(nn.Linear):
-    """A linear layer whose parameters may carry leading axes, as (n_models, n_out, n_in)."""
+    """A linear layer whose parameters may have leading axes, as (n_models, n_out, n_in)."""
 
     def forward(self, x, added=None):
-        """Return ``x @ weight.T`` plus the bias or, in a layer without, plus `added`."""
+        """Return ``x @ weight.T`` plus the bias or, if there is none, plus `added`."""
         weight, bias = self.weight, self.bias
         if weight.ndim == 2 and added is None:
             return linear(x, weight, bias)
         if bias is not None:
             added = bias.unsqueeze(-2)
         if added is not None and x.ndim == weight.ndim:
-            # One operation and not two: they are what a small step costs.
+            # One operation instead of two makes small steps faster.
             product = torch.addmm if x.ndim == 2 else torch.baddbmm
             return product(added, x, weight.mT)
         raw = x @ weight.mT
@@ -115,7 +113,7 @@ class Linear(nn.Linear):
 
 @torch.no_grad()
 def he_layer(kind, n_in, n_out, *sizes, generator, **options):
-    """Return a layer of torch's with He's normal weights and zero biases (He et al. 2015)."""
+    """Return a torch layer with He normal weights and zero biases (He et al. 2015)."""
     # skip_init: torch's own initialisation would draw from its global generator.
     layer = skip_init(kind, n_in, n_out, *sizes, dtype=torch.float32, **options)
     fan_in = layer.weight[0].numel()
@@ -132,7 +130,7 @@ def he_layer(kind, n_in, n_out, *sizes, generator, **options):
 
 
 def dense_layers(sizes, generator, activation, batch_norm=False, dropout=0.0):
-    """Return hidden layers between these widths, in their order."""
+    """Return hidden layers; `sizes` are the width of the input and those of the layers."""
     layers = nn.Sequential()
     for n_in, n_out in pairwise(sizes):
         layers.append(he_layer(Linear, n_in, n_out, generator=generator))

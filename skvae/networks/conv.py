@@ -20,12 +20,12 @@ from skvae.networks.base import (
 
 
 class ConvNet(Network):
-    """Strided convolutions, the decoder mirroring them by transposed convolutions.
+    """Strided convolutions, mirrored in the decoder by transposed convolutions.
 
-    The encoder is the convolutions, each of which divides the sides by `stride`, then
-    the dense layers. The decoder is a dense layer to the last feature map, transposed
-    convolutions back through the channels, and a last convolution to the image's
-    channels. Any height and width is given back exactly.
+    The encoder consists of convolutions, each of which divides the sides by `stride`, and
+    dense layers. The decoder consists of a dense layer to the last feature map, transposed
+    convolutions with the channels in reverse, and a last convolution to the image's
+    channels. Images of any height and width are reproduced in the same size.
 
     Parameters
     ----------
@@ -81,11 +81,11 @@ class ConvNet(Network):
         check_sizes("channels", self.channels)
         check_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         if len(self.channels) == 0:
-            raise ValueError("channels must name at least one layer; for none, use MLP.")
+            raise ValueError("channels must have at least one layer; for none, use MLP.")
         if self.stride > self.kernel_size:
             raise ValueError(
                 f"stride={self.stride} is larger than kernel_size={self.kernel_size}: "
-                "pixels would be left out."
+                "pixels would be skipped."
             )
 
     def build_encoder(self, n_in, n_out, image_shape, generator):
@@ -101,7 +101,7 @@ class ConvNet(Network):
         """Return (H, W) before the first and after each convolution."""
         if image_shape is None:
             raise ValueError(
-                "ConvNet needs to know the image's shape: set image_shape=(H, W) or (H, W, C)."
+                "ConvNet needs the shape of the images: set image_shape=(H, W) or (H, W, C)."
             )
         # 0 for an odd kernel, -1 for an even one.
         slack = 2 * self._padding + 1 - self.kernel_size
@@ -135,7 +135,7 @@ class ConvEncoder(Body):
 
     def __init__(self, n_out, image_shape, sides, generator, options):
         super().__init__()
-        # int: shapes come as NumPy's integers too, which torch refuses here.
+        # int: shapes may be NumPy integers, which torch does not accept here.
         height, width, n_channels = map(int, image_shape)
         self.image = nn.Unflatten(1, (height, width, n_channels))
         self.convolutions = nn.Sequential(
@@ -152,7 +152,7 @@ class ConvEncoder(Body):
 
     def run(self, x):
         """Map flat images (n, H * W * C) to (n, n_out)."""
-        # The rows' own order is torch's fast one: a view, and no copy between the layers.
+        # Channels last is the fast layout of torch, so this view needs no copies.
         images = self.image(x).permute(0, 3, 1, 2)
         maps = self.convolutions(images).permute(0, 2, 3, 1)
         return self.output(self.dense(maps.flatten(1)))
@@ -163,7 +163,7 @@ class ConvDecoder(Body):
 
     def __init__(self, n_in, n_out, image_shape, sides, generator, options):
         super().__init__()
-        # One image of means, and one more for every further parameter of the likelihood.
+        # One image for each parameter of the likelihood, the means first.
         height, width, self.n_channels = image_shape
         if n_out % (height * width):
             raise ValueError(
@@ -187,7 +187,7 @@ class ConvDecoder(Body):
         self.to(memory_format=torch.channels_last)
 
     def run(self, z):
-        """Map codes (n, latent_dim) to flat images, one after the other (n, n_out)."""
+        """Map codes (n, latent_dim) to concatenated flat images (n, n_out)."""
         maps = self.feature_map(self.dense(z)).permute(0, 3, 1, 2)
         images = self.output(self.convolutions(maps))
         parameters = images.unflatten(1, (-1, self.n_channels))
@@ -202,6 +202,6 @@ class ConvDecoder(Body):
 
 
 def _output_padding(small, large, options):
-    """Return what a transposed convolution of `small` sides lacks of the `large` ones."""
+    """Return the padding with which a transposed convolution maps `small` to `large` sides."""
     lost = 2 * options._padding - options.kernel_size
     return tuple(b - (a - 1) * options.stride + lost for a, b in zip(small, large, strict=True))

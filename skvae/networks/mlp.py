@@ -17,7 +17,7 @@ from skvae.networks.base import (
 
 
 class MLP(Network):
-    """Fully connected layers, the decoder mirroring the encoder.
+    """Fully connected layers, in reverse order in the decoder.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class MLP(Network):
 "silu"}, default="relu"
         Activation of the hidden layers.
     linear_map : bool, default=True
-        Whether a linear map from input to output is added to the hidden layers. It
-        holds the closed-form start; without it the start is random.
+        Whether a linear map from input to output is added to the hidden layers. The
+        closed-form start needs it; without it the start is random.
     batch_norm : bool, default=False
         Whether each hidden layer is batch-normalised before its activation.
     dropout : float, default=0.0
@@ -80,7 +80,7 @@ class MLP(Network):
 
     def _sizes(self):
         sizes = self.hidden_layer_sizes
-        # MLPRegressor takes a bare integer too.
+        # An integer is allowed too, as in MLPRegressor.
         return (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
 
 
@@ -122,8 +122,8 @@ class MLPBody(Body):
     def start_affine(self, weight, bias):
         """Make the body the affine map ``x -> weight x + bias``.
 
-        The hidden layers keep their random values behind an output layer of zeros: they
-        change nothing yet, and receive a gradient from the second step on.
+        The hidden layers keep their random weights, but the output layer is zero: they have
+        no effect yet, and a gradient from the second step on.
         """
         self.output.weight.zero_()
         (self.linear_map or self.output).weight.copy_(weight)
@@ -131,7 +131,7 @@ class MLPBody(Body):
 
     @torch.no_grad()
     def start_output(self, bias, gain=1.0):
-        """Set the output's bias, the centre of a random start, and scale its spread."""
+        """Centre the raw output of a random start at `bias`; scale its spread by `gain`."""
         self.output.bias.copy_(bias)
         self.output.weight.mul_(gain)
         if self.linear_map is not None:

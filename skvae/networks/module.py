@@ -9,9 +9,9 @@ from torch import nn
 from skvae.networks.base import Body, Network
 from skvae.randomness import seed_torch
 
-# What takes the raw outputs.
-_CODES = "latent_dim for an autoencoder, of a VAE what its posterior takes"
-_ROWS = "what the likelihood takes"
+# What the width of the raw outputs is, for error messages.
+_ENCODER_N_OUT = "latent_dim for an autoencoder, for a VAE the number of posterior parameters"
+_DECODER_N_OUT = "the number of likelihood parameters"
 
 
 class ModuleNetwork(Network):
@@ -21,9 +21,9 @@ class ModuleNetwork(Network):
     ----------
     encoder, decoder : Module or callable
         A module from flat rows ``(n, n_in)`` to flat rows ``(n, n_out)``, which is copied
-        and never changed, or a callable ``(n_in, n_out) -> Module``. The encoder's
-        ``n_out`` is what the posterior needs (2 * latent_dim for "diagonal"); the decoder's is
-        what the likelihood needs (n_features for most). Images come as flat rows, channels
+        and not changed, or a callable ``(n_in, n_out) -> Module``. The encoder's ``n_out``
+        is the number of posterior parameters (2 * latent_dim for "diagonal"), the decoder's
+        that of likelihood parameters (n_features for most). Images are flat rows, channels
         last: begin with ``nn.Unflatten`` and end with ``nn.Flatten``.
 
     Notes
@@ -46,7 +46,7 @@ class ModuleNetwork(Network):
         self.decoder = decoder
 
     def check(self):
-        """Raise TypeError when a part is neither a module nor makes one."""
+        """Raise TypeError if encoder or decoder is neither a module nor a callable."""
         for name in ("encoder", "decoder"):
             if not callable(getattr(self, name)):
                 raise TypeError(
@@ -56,19 +56,19 @@ class ModuleNetwork(Network):
 
     def build_encoder(self, n_in, n_out, image_shape, generator):
         """Return the body from rows to raw posterior parameters."""
-        return ModuleBody(self.encoder, n_in, n_out, generator, "encoder", _CODES)
+        return ModuleBody(self.encoder, n_in, n_out, generator, "encoder", _ENCODER_N_OUT)
 
     def build_decoder(self, n_in, n_out, image_shape, generator):
         """Return the body from codes to raw likelihood parameters."""
-        return ModuleBody(self.decoder, n_in, n_out, generator, "decoder", _ROWS)
+        return ModuleBody(self.decoder, n_in, n_out, generator, "decoder", _DECODER_N_OUT)
 
 
 class ModuleBody(Body):
-    """A copy of the user's module, tried on two rows before it is trained."""
+    """A copy of the user's module, tested on two rows before it is trained."""
 
-    def __init__(self, part, n_in, n_out, generator, name, wanted_by):
+    def __init__(self, part, n_in, n_out, generator, name, n_out_is):
         super().__init__()
-        # Factories draw under it, and layers that are initialised by their first rows.
+        # For callables that draw weights, and for layers that do so at their first rows.
         seed = int(torch.randint(2**31, (), generator=generator))
         with seed_torch(seed):
             if isinstance(part, nn.Module):
@@ -76,16 +76,16 @@ class ModuleBody(Body):
             else:
                 self.module = _call_factory(part, n_in, n_out, name)
         if not isinstance(self.module, nn.Module):
-            raise TypeError(f"ModuleNetwork's {name} gave {self.module!r}, not a Module.")
+            raise TypeError(f"ModuleNetwork's {name} returned {self.module!r}, not a Module.")
         self.module.float()
         with seed_torch(seed), torch.no_grad():
-            self._try(n_in, n_out, name, wanted_by)
+            self._check_output(n_in, n_out, name, n_out_is)
 
     def run(self, x):
         """Map rows (n, n_in) to (n, n_out)."""
         return self.module(x)
 
-    def _try(self, n_in, n_out, name, wanted_by):
+    def _check_output(self, n_in, n_out, name, n_out_is):
         """Raise ValueError or TypeError unless two rows are mapped to raw outputs."""
         parameters = list(self.module.parameters())
         device = parameters[0].device if parameters else torch.device("cpu")
@@ -93,32 +93,32 @@ class ModuleBody(Body):
             raw = self.module.eval()(torch.zeros(2, n_in, device=device))
         except RuntimeError as error:
             raise ValueError(
-                f"ModuleNetwork's {name} does not take rows of width {n_in}: {error}"
+                f"ModuleNetwork's {name} does not accept rows of width {n_in}: {error}"
             ) from error
         if not isinstance(raw, torch.Tensor):
             raise TypeError(
-                f"ModuleNetwork's {name} gave a {type(raw).__name__}, not one tensor of width "
-                f"{n_out}: {wanted_by}."
+                f"ModuleNetwork's {name} returned a {type(raw).__name__}, not one tensor of "
+                f"width {n_out}: {n_out_is}."
             )
         shape = tuple(raw.shape)
         if shape != (2, n_out):
             raise ValueError(
                 f"ModuleNetwork's {name} maps rows of width {n_in} to shape "
                 f"(n, {', '.join(map(str, shape[1:]))}), but must give width {n_out}: "
-                f"{wanted_by}."
+                f"{n_out_is}."
             )
 
 
 def _call_factory(factory, n_in, n_out, name):
-    """Return what the user's factory makes."""
+    """Return the result of the user's callable."""
     try:
         inspect.signature(factory).bind(n_in, n_out)
     except TypeError as error:
         raise TypeError(
             f"ModuleNetwork's {name} must be a torch.nn.Module or a callable "
-            f"(n_in, n_out) -> Module, but {factory!r} cannot be called so: {error}."
+            f"(n_in, n_out) -> Module, but {factory!r} cannot be called like this: {error}."
         ) from error
     except ValueError:
-        # Written in C, some do not tell their signature.
+        # Some functions written in C have no signature.
         pass
     return factory(n_in, n_out)

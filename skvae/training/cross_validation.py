@@ -23,14 +23,13 @@ from skvae.training.result import (
 def fit_cross_validated(start, setup, n_splits):
     """Choose the epochs by cross-validation, then train on all rows.
 
-    With few rows a single hold-out is too noisy a judge, and costs rows. Each fold is
-    trained from its own start, and the number of epochs is the best for all held-out
-    rows together. The noise of a likelihood that learns one is
-    then set from the held-out residuals: on the training rows it is estimated too small.
+    With few rows one held-out part gives a noisy estimate and leaves fewer rows to train on.
+    Each fold is trained from its own start, and the number of epochs is the best for all
+    held-out rows together. A learned noise is then set from the held-out residuals, because
+    those of the training rows are too small.
 
-    An interruption must not cost another training. What is kept then is the first fold's
-    module, which has seen the rows but for its held-out ones, in its best state, or the
-    start where no epoch was better; the history is that of the folds.
+    An interruption ends the training. The first fold's module is then kept in its best
+    state, or the start if no epoch was better; the history is that of the folds.
 
     Parameters
     ----------
@@ -55,20 +54,20 @@ def fit_cross_validated(start, setup, n_splits):
 
 @dataclass
 class FoldsResult:
-    """What the folds have shown.
+    """Results of training and evaluating the folds.
 
     Attributes
     ----------
     evaluations : list of Evaluation
-        After each number of epochs, from none on.
+        After each number of epochs, from 0 on.
     history : dict of str to list of float
-        Means over the folds, as a Result has them.
+        Means over the folds, as in `Result`.
     best : int
-        The number of epochs with the least held-out loss.
+        The number of epochs with the smallest held-out loss.
     state : dict or None
-        Of the first fold's module after these epochs, where it is not the start.
+        State of the first fold's module after `best` epochs; None is the start.
     diverged : bool
-        Whether a fold diverged: the epochs then end, since none can be chosen without it.
+        Whether a fold diverged, which ends the cross-validation.
     """
 
     evaluations: list
@@ -81,7 +80,7 @@ class FoldsResult:
 def _train_on_all(setup, found, result, first):
     """Train on all rows for the best number of epochs; return False when interrupted."""
     evaluations, epochs = found.evaluations, found.best
-    # At least one for the record, as held-out rows take some to reject a training.
+    # At least one, so that there is a history even if the start is kept.
     n_epochs = max(epochs, 1)
 
     def current():
@@ -107,7 +106,7 @@ def _train_on_all(setup, found, result, first):
 
 
 def _first_fold(setup, found, module, first):
-    """Return the result of an interrupted training: what a fold has learned."""
+    """Return the result of an interrupted training: the first fold's module."""
     module.load_state_dict(found.state if found.best else first)
     result = Result(
         module,
@@ -121,7 +120,7 @@ def _first_fold(setup, found, module, first):
 
 
 def _finish(setup, result, evaluation):
-    """Take score and noise from the evaluation of the epochs that are kept."""
+    """Set score and noise from the evaluation at the number of epochs that is kept."""
     if not np.isfinite(evaluation.loss):
         raise TrainingDivergedError(evaluation.loss)
     result.best_score = -evaluation.loss
@@ -130,10 +129,10 @@ def _finish(setup, result, evaluation):
 
 @torch.no_grad()
 def _set_noise(setup, module, noise):
-    """Give a module the noise that held-out rows show, where they do.
+    """Set the noise of a module to that estimated from held-out rows, unless it is None.
 
-    That of the rows it was trained on bounds it from below: this training may lag behind
-    those that left rows out.
+    It is at least that of the module's training rows, which it may fit less closely than
+    the modules of the folds fit theirs.
     """
     if noise is None:
         return
@@ -152,8 +151,8 @@ def _cross_validate(start, setup, n_splits):
     folds = Folds(start, setup, n_splits)
     found = FoldsResult([folds.evaluate()])
     epochs = folds.train()
-    # All planned epochs: the closed-form start is disturbed at first, and much of the gain
-    # comes when the rate falls.
+    # All planned epochs: training first moves away from the closed-form start, and much of
+    # the improvement comes when the learning rate falls.
     for done in range(1, setup.plan.epochs + 1):
         setup.progress.begin_epoch()
         terms = next(epochs)
@@ -172,19 +171,19 @@ def _cross_validate(start, setup, n_splits):
 
 
 class Evaluation(NamedTuple):
-    """Mean terms over all held-out rows, and the noise per feature they are scored under."""
+    """Mean terms over all held-out rows, and the noise per feature used for them."""
 
     terms: list
     noise: torch.Tensor | None
 
     @property
     def loss(self):
-        """Mean over the rows, in nats."""
+        """Mean loss of the rows, in nats."""
         return self.terms[0]
 
 
 class _Group(NamedTuple):
-    """Folds that are trained as one module: all of them or, where that cannot be, one.
+    """Folds trained as one module: all, or a single fold if they cannot be batched.
 
     Attributes
     ----------
@@ -194,7 +193,7 @@ class _Group(NamedTuple):
     held_out : Tensor of shape (n_folds, n_held) or (n_held,)
         Indices of the others.
     counted : Tensor of the same shape
-        1 for a held-out row, and 0 for one that only makes the folds equally long.
+        1 for a held-out row, 0 for one that is repeated to make the folds equally long.
     """
 
     module: torch.nn.Module
@@ -204,7 +203,7 @@ class _Group(NamedTuple):
 
 
 class Folds:
-    """The folds of a cross-validation, each with a module of its own.
+    """The folds of a cross-validation, each with its own module.
 
     Parameters
     ----------
@@ -213,7 +212,7 @@ class Folds:
     """
 
     def __init__(self, start, setup, n_splits):
-        # Here, for it takes a third of the time that importing the package would.
+        # Imported here, as it would add a third to the package's import time.
         from sklearn.model_selection import KFold
 
         self.setup = setup
@@ -228,7 +227,7 @@ class Folds:
         self.eps = fixed_draws(setup, n_most, modules[0].latent_dim)
 
     def train(self):
-        """Train the folds, an epoch of each in turn; yield the mean terms of the epochs."""
+        """Train the folds, one epoch each in turn; yield the mean terms of each epoch."""
         each = [
             train_epochs(
                 group.module,
@@ -252,7 +251,7 @@ class Folds:
         return copy.deepcopy(module.state_dict())
 
     def evaluate(self):
-        """Evaluate all held-out rows, each by the module that has not seen it."""
+        """Evaluate all held-out rows, each with the module that was not trained on it."""
         sums = [self._sums(group) for group in self.groups]
         terms, residuals = (torch.cat(parts) for parts in zip(*sums, strict=True))
         sizes = torch.cat([group.counted.sum(-1).reshape(-1) for group in self.groups])
@@ -289,13 +288,13 @@ class Folds:
 
 
 def _group(modules, kept, held_out, device):
-    """Return the groups: one of all folds where the modules can be batched, else one each."""
+    """Return one group of all folds if the modules can be batched, else one per fold."""
     if not all(module.can_batch for module in modules):
         return [
             _Group(module, *indices, torch.ones(len(indices[1]), device=device))
             for module, *indices in zip(modules, kept, held_out, strict=True)
         ]
-    # Equally many rows: one less to train on in some folds, in some one held out twice.
+    # Make the folds equally long: drop a training row, or repeat a held-out row.
     n_kept, n_held = min(map(len, kept)), max(map(len, held_out))
     places = torch.arange(n_held)
     return [

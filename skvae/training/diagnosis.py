@@ -1,4 +1,4 @@
-"""Why a training failed, in words: the likely cause and what to do about it."""
+"""Messages about failed trainings: the likely cause and what to do about it."""
 
 import warnings
 
@@ -7,51 +7,48 @@ import numpy as np
 from skvae.data.columns import column_name
 from skvae.data.rows import dense, extremes
 
-# Squared and divided by the smallest noise variance, more than this leaves float32.
+# Larger values, squared and divided by the smallest noise variance, overflow float32.
 _FARTHEST = 1e15
-# From here on a column is named as a likely cause, and so is the learning rate.
+# A column, or a learning rate, above these is named as a likely cause.
 _FAR = 100.0
 _HIGH_RATE = 0.05
-# Standard deviations that no value of a column without outliers is from its mean.
+# A value at more standard deviations from the mean of its column is an outlier.
 _HEAVY_TAIL = 10.0
 _MEDIAN_ROWS = 4096
 
 COLLAPSED = (
     "{}'s posterior has collapsed: no latent dimension carries information about the rows "
-    "(latent_kl_ is below 0.01 nats in each), and all get nearly the same code. It may be that "
-    "there is nothing to learn, as in independent columns. If there is, one of these may help: "
-    "kl_warmup, a smaller beta, a wider or a less powerful decoder, more rows, or a noise that "
-    "is not larger than the data's own."
+    "(latent_kl_ is below 0.01 nats in each), and all get nearly the same code. There may be "
+    "nothing to learn, as in independent columns. Otherwise one of these may help: kl_warmup, "
+    "a smaller beta, a wider or a less powerful decoder, more rows, or a fixed noise that is "
+    "not larger than that of the data."
 )
 
 _MOSTLY_THE_SAME = (
-    "{}, {:.0f} standard deviations from its mean: such values outweigh all others. Remove "
-    "outliers, and columns that are nearly always the same, as the pixels of an image's edge; "
-    "or use Gaussian(noise='isotropic') or, for values in [0, 1], likelihood='bernoulli'."
+    "{}, {:.0f} standard deviations from its mean: such values dominate the loss. Remove "
+    "outliers and nearly constant columns, such as the pixels at the edge of images; or use "
+    "Gaussian(noise='isotropic') or, for values in [0, 1], likelihood='bernoulli'."
 )
 
 
 def check_distance(X, units, feature_names, argument):
-    """Refuse rows so far from those that the units were taken from that float32 overflows.
+    """Raise ValueError for rows so far from those of the first fit that float32 overflows.
 
-    Raises
-    ------
-    ValueError
-        It names the column that is furthest away, and its range.
+    The message names the column that is farthest away, and its range.
     """
     distance = _distance(X, units)
     worst = int(np.argmax(distance))
     if distance[worst] > _FARTHEST:
         raise ValueError(
-            f"{_range(X, worst, feature_names, argument)}, too far from the rows that the "
-            f"model was started on: there its mean is {units.loc[worst]:.6g} and its scale "
+            f"{_range(X, worst, feature_names, argument)}, too far from the rows of the first "
+            f"fit: there its mean is {units.loc[worst]:.6g} and its scale "
             f"{units.scale[worst]:.6g}. Pass {argument} in the same units, remove outliers, "
-            "or fit anew with warm_start=False."
+            "or fit again with warm_start=False."
         )
 
 
 def likely_cause(X, units, feature_names, likelihood, learning_rate):
-    """Return what may have made a training diverge, and the remedy, as sentences."""
+    """Return the likely causes of a divergence, and what to do, as a sentence."""
     causes = []
     distance = np.maximum(_distance(X, units), _outlyingness(X))
     worst = int(np.argmax(distance))
@@ -70,16 +67,16 @@ def likely_cause(X, units, feature_names, likelihood, learning_rate):
 
 
 def why_start_was_best(tables, units, feature_names, advice):
-    """Return why no epoch may have been better than the start, and the remedy.
+    """Return a likely reason why no epoch was better than the start, and what to do.
 
     Parameters
     ----------
     tables : dict of str to {ndarray, CSR matrix}
-        Training and held-out rows by the names of their arguments.
+        Training and held-out rows by argument name.
     units : Units
     feature_names : ndarray of str or None
     advice : callable
-        Returns that of other causes: where no column stands out, or all have one scale.
+        Returns the text if no column has outliers, or if all columns share one scale.
     """
     distances = {argument: _distance(X, units) for argument, X in tables.items()}
     argument = max(distances, key=lambda name: distances[name].max())
@@ -91,9 +88,9 @@ def why_start_was_best(tables, units, feature_names, advice):
 
 
 def convergence_warning(estimator, result, n_epochs, advice, about_start):
-    """Return what to warn of after a training of so many planned epochs, or None.
+    """Return the warning after a training of `n_epochs` planned epochs, or None.
 
-    `advice` and `about_start` are called for the cause and the remedy.
+    `advice` and `about_start` return the likely cause and what to do.
     """
     if result.diverged:
         kept = "last" if result.best_score is None else "best"
@@ -104,14 +101,14 @@ def convergence_warning(estimator, result, n_epochs, advice, about_start):
     if result.worsened:
         return (
             f"{estimator} is far worse after {n_epochs} epochs than at its start: training has "
-            f"not converged. {advice()} A short training does this too: raise max_iter, or let "
-            "early_stopping keep the best state."
+            f"not converged. {advice()} It may also be too short: raise max_iter, or use "
+            "early_stopping to keep the best state."
         )
     if result.kept_start:
         return (
             f"{estimator}'s training has not improved on its start: no epoch was better on the "
             "held-out rows, the last was far worse, and the start was kept. "
-            f"{about_start()} A short training does this too: raise max_iter."
+            f"{about_start()} The training may also be too short: raise max_iter."
         )
     if n_epochs > 0 and not result.converged:
         return (
@@ -127,13 +124,13 @@ def not_finite(results):
 
 
 def warn_of_overflow(rows, lost):
-    """Warn of rows without finite results, and name the column that is furthest out."""
+    """Warn about rows without finite results; name the column with the largest value."""
     worst = int(np.maximum(*map(np.abs, extremes(rows[lost]))).argmax())
-    remedy = "" if rows.dtype == np.float64 else " Where that is meant, pass float64."
+    remedy = "" if rows.dtype == np.float64 else " If they are correct, pass float64."
     span = _range(rows[lost], worst, None, "these rows")
     warnings.warn(
-        f"{lost.sum()} of {rows.shape[0]} rows have results beyond {rows.dtype}: they lie too "
-        f"far from the training rows. {span}: check its units, or for outliers.{remedy}",
+        f"The results of {lost.sum()} of {rows.shape[0]} rows overflow {rows.dtype}: they "
+        f"are too far from the training rows. {span}: check its units and outliers.{remedy}",
         UserWarning,
         stacklevel=4,
     )
@@ -159,5 +156,5 @@ def _outlyingness(X):
         median = np.median(some, axis=0)
         deviation = np.median(np.abs(some - median), axis=0)
         distance = np.maximum(*(np.abs(end - median) for end in extremes(X))) / deviation
-    # Most values of such a column are equal: the others are no outliers for that.
+    # If most values of a column are equal, the others need not be outliers.
     return np.where(deviation > 0, distance, 0.0)

@@ -1,4 +1,4 @@
-"""Evaluate a module on rows that it is not trained on."""
+"""Evaluate a module on held-out rows or on a sample of the training rows."""
 
 import numpy as np
 import torch
@@ -7,23 +7,23 @@ from skvae.data.rows import Subset, batches
 from skvae.machine import limit_threads
 from skvae.posteriors import marginal_kl
 
-# Draws per held-out row: many for few rows, whose mean would be noisy.
+# Draws on all held-out rows, and the most per row: the mean of few rows would be noisy.
 _HELD_OUT_DRAWS = 1000
 _MAX_DRAWS = 16
-# How far the features' noises may be drawn to their common mean: wholly with so few rows
-# that they tell nothing of each, and with more of them in proportion less.
-_SHARES = np.linspace(0, 1, 5)
-_ROWS_DRAWN_WHOLLY = 15
-# Rows that tell whether a training has ended worse than it began.
+# Candidate shrinkages of the noise variances to their mean: full with few rows, and inversely
+# proportional to the number of rows with more.
+_SHRINKAGES = np.linspace(0, 1, 5)
+_FULL_SHRINKAGE_ROWS = 15
+# Number of rows on which start and end are compared.
 _SAMPLED_ROWS = 1024
-# Rows that tell a mean KL well enough; all of them would cost a fifth of an epoch.
+# Number of rows for the mean KL; all would take a fifth of an epoch.
 _KL_ROWS = 4096
 
 
 def fixed_draws(setup, n_rows, latent_dim):
     """Return standard normal draws, (n_draws, n_rows, latent_dim), the same on every call.
 
-    All states of a training are compared on them.
+    All states of a training are compared under the same draws.
     """
     n_samples = setup.objective.n_samples
     n_groups = int(np.clip(_HELD_OUT_DRAWS // (n_rows * n_samples), 1, _MAX_DRAWS))
@@ -47,8 +47,8 @@ def mean_terms(objective, module, rows, eps):
 def ended_worse(setup, first, last):
     """Whether a trained module is far worse than its start on evenly spaced rows.
 
-    A loss may fall from epoch to epoch and never come back to where it began. Losses of up
-    to 10 nats, or one per feature, do not count: a short training ends so, too.
+    The loss may fall from epoch to epoch and still end above that of the start. An increase
+    of up to 10 nats, or one per feature, is ignored: a short training can cause it.
     """
     rows = _evenly_spaced(setup.rows, _SAMPLED_ROWS)
     eps = fixed_draws(setup, len(rows), first.latent_dim)
@@ -57,17 +57,16 @@ def ended_worse(setup, first, last):
 
 
 def squared_residuals(module, rows, eps):
-    """Return the squared residuals that a noise is estimated from, (..., n, n_features)."""
+    """Return the squared residuals from which a noise is estimated, (..., n, n_features)."""
     z = module.encoder.head.reparameterize(module.encode(rows), eps)
     return module.decoder.head.squared_residuals(module.decoder(z), rows).mean(0)
 
 
 def held_out_noise(head, residuals, sizes):
-    """Return the noise that held-out rows show, drawn together where that helps.
+    """Return the noise estimated from held-out rows, shrunk towards a common value.
 
-    With few rows one noise per feature is a rough estimate, and one for all may serve
-    better. How far they are drawn together is judged on each fold under the residuals of
-    the others.
+    With few rows one noise per feature is a rough estimate, and a common one may be better.
+    The shrinkage is evaluated on each fold with the residuals of the others.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def held_out_noise(head, residuals, sizes):
     residuals : Tensor of shape (n_folds, n_features)
         Sums of the squared residuals of each fold, in model units.
     sizes : Tensor of shape (n_folds,)
-        Numbers of the rows.
+        Number of rows of each fold.
 
     Returns
     -------
@@ -84,23 +83,24 @@ def held_out_noise(head, residuals, sizes):
     others = (residuals.sum(0) - residuals) / (sizes.sum() - sizes)[:, None]
     means = residuals / sizes[:, None]
 
-    def score(share):
-        return float((sizes * head.expected_log_prob(means, head.shrink(others, share))).sum())
+    def score(shrinkage):
+        noise = head.shrink(others, shrinkage)
+        return float((sizes * head.expected_log_prob(means, noise)).sum())
 
-    shares = _SHARES * min(1.0, _ROWS_DRAWN_WHOLLY / float(sizes.sum()))
-    return head.shrink(residuals.sum(0) / sizes.sum(), max(shares, key=score))
+    shrinkages = _SHRINKAGES * min(1.0, _FULL_SHRINKAGE_ROWS / float(sizes.sum()))
+    return head.shrink(residuals.sum(0) / sizes.sum(), max(shrinkages, key=score))
 
 
 @torch.inference_mode()
 def mean_latent_kl(module, rows):
     """Return the mean KL divergence of each latent dimension from the prior, an array.
 
-    Over the rows, or evenly spaced ones of many.
+    Many rows are sampled, evenly spaced.
     """
     rows = _evenly_spaced(rows, _KL_ROWS)
     parts = [marginal_kl(module.encoder(rows[part])) for part in batches(rows)]
     return torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()
 
 
-def _evenly_spaced(rows, n_most):
-    return Subset(rows, torch.arange(0, len(rows), -(-len(rows) // n_most)))
+def _evenly_spaced(rows, n_max):
+    return Subset(rows, torch.arange(0, len(rows), -(-len(rows) // n_max)))

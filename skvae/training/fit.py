@@ -1,4 +1,4 @@
-"""Train a model: for all epochs, to the best on held-out rows, or by cross-validation."""
+"""Train a model: all epochs, early stopping on held-out rows, or cross-validation."""
 
 import copy
 import math
@@ -15,12 +15,12 @@ from skvae.training.setup import FEW_ROWS
 from skvae.training.states import BestState
 
 _N_SPLITS = 5
-# Nats, and nats per feature, that training has to lose on held-out rows to be reported.
-_LOST_NATS, _LOST_SHARE = 10.0, 0.1
+# Increase of the held-out loss above which a warning is issued: nats, and nats per feature.
+_WORSE_NATS, _WORSE_NATS_PER_FEATURE = 10.0, 0.1
 
 
 def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
-    """Train a model in the way that `stopping` says.
+    """Train a model, for a number of epochs that `stopping` chooses.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
     stopping : Stopping, default=None
         None does all epochs, as mode "all", and does not compare their end with the start.
     rows_val : Tensor or StreamedRows, default=None
-        The caller's own rows to validate on.
+        The caller's validation rows.
     resumed : tuple of Module and Optimizer, default=None
-        A module to continue from, in place of a start, and its optimiser.
+        A module to continue training, in place of a new one, and its optimiser.
 
     Returns
     -------
     Result
-        Without held-out rows its module has the last finite state, with them the best.
+        Its module has the best state on held-out rows or, without these, the last finite one.
 
     Raises
     ------
@@ -72,16 +72,16 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
     elif result.diverged and result.n_kept == 0:
         raise TrainingDivergedError(result.history["loss"][-1])
     elif first is not None and not result.stopped_early and setup.plan.epochs > 0:
-        # A training that was cut short is not compared: the rate had not fallen.
+        # A training that was stopped early is not compared: the rate had not fallen.
         result.worsened = ended_worse(setup, first, result.module)
     return result
 
 
 class _HeldOut:
-    """Held-out rows, which tell how long to train: the best state on them is kept.
+    """Early stopping: evaluate each epoch on held-out rows, keep the best state.
 
-    The start itself is a candidate. It is taken from all rows, the held-out part of them
-    too: that favours it, on the safe side.
+    The start is a candidate too. It is computed from all rows, including those held out,
+    which gives it a slight advantage.
     """
 
     def __init__(self, setup, result, stopping, rows):
@@ -95,36 +95,36 @@ class _HeldOut:
         return mean_terms(self.setup.objective, self.result.module, self.rows, self.eps)
 
     def evaluate(self):
-        """Evaluate and record the present state; return its terms."""
+        """Evaluate and record the current state; return its terms."""
         terms = self._mean_terms()
         self.result.record(terms, "validation_")
         return terms
 
     def update(self, done, terms):
-        """Keep the present state if it is the best; return whether to stop."""
+        """Keep the current state if it is the best; return whether to stop."""
         if done <= self.setup.objective.kl_warmup and not self.setup.progress.interrupted:
             self.best.skip()
             return False
         return self.best.update(-terms[0])
 
     def restore_best(self):
-        """Give the module back its best state."""
+        """Restore the best state of the module."""
         if not math.isfinite(self.best.score):
             raise TrainingDivergedError(-self.best.score)
-        self.result.kept_start = self.best.epoch == 0 and self._only_worsened()
+        self.result.kept_start = self.best.epoch == 0 and self._ended_worse()
         self.best.restore()
         self.result.best_score = self.best.score
 
-    def _only_worsened(self):
-        """Whether a training that was not cut short ended far above its start."""
+    def _ended_worse(self):
+        """Whether a training that was not interrupted ended far above its start."""
         losses = self.result.history.get("validation_loss", [])
         losses = losses[self.setup.objective.kl_warmup :]
-        # Few held-out rows do not tell: a model of the others is soon too close to these.
+        # Too few held-out rows for a reliable comparison.
         if not losses or 10 * len(self.rows) < FEW_ROWS or self.setup.progress.interrupted:
             return False
-        # By less it may be that there is nothing to learn beyond the start.
-        lost = losses[-1] + self.best.score
-        return lost > max(_LOST_NATS, _LOST_SHARE * self.rows.shape[1])
+        # After a smaller increase the start may be as good as the model can get.
+        increase = losses[-1] + self.best.score
+        return increase > max(_WORSE_NATS, _WORSE_NATS_PER_FEATURE * self.rows.shape[1])
 
 
 def _hold_out(setup, fraction):
@@ -137,7 +137,7 @@ def _hold_out(setup, fraction):
             f"validate on and {n_rows - held} to train on. Change validation_fraction, pass "
             "X_val, or set early_stopping='cv' or False."
         )
-    # The same rows as at first, also when training continues: it has seen the others.
+    # When training continues, the same rows as before: the model was trained on the others.
     generator = RandomStreams(setup.streams.seed).generator("held-out rows")
     order = torch.randperm(n_rows, generator=generator)
     return order[held:].sort().values, Subset(setup.rows, order[:held])

@@ -1,4 +1,4 @@
-"""The training loop. It knows modules, rows and losses, and nothing of VAEs."""
+"""The training loop, for any module, rows and loss."""
 
 from contextlib import contextmanager, nullcontext
 
@@ -58,37 +58,37 @@ def train_epochs(
     row_width=0,
     on_step=None,
 ):
-    """Train a module in place, an epoch at each step of the iteration.
+    """Train a module in place; iterate over the epochs.
 
     Parameters
     ----------
     module : Module
-        Its `n_batch_axes` tells how many leading axes the parameters have: none, or one for
-        models side by side.
+        Its `n_batch_axes` is the number of leading axes of the parameters: 0, or 1 for
+        several models trained together.
     loss_terms : callable
         Maps a batch of rows and the number of the epoch to means over the batch, (n_terms,)
-        or, of models side by side, (n_terms, n_models). The first is minimised, the others
-        are reported.
+        or, for several models, (n_terms, n_models). The first is minimised, the others are
+        reported.
     rows : Tensor or StreamedRows of shape (n, n_features)
-        On the module's device, or giving what is.
+        Their batches are on the module's device.
     plan : Plan
     generator : torch.Generator
-        On the CPU; gives the order of the rows.
+        Draws the order of the rows; on the CPU.
     indices : Tensor of shape (n,) or (n_models, n), default=None
-        The rows to train on, all by default; for models side by side those of each.
+        The rows to train on, by default all; for several models those of each.
     optimizer : Optimizer, default=None
-        One that continues, for a training in several calls.
+        Optimiser of a training that continues; by default a new one.
     row_width : int, default=0
         Elements per row of the module's widest layer.
     on_step : callable, default=None
-        Called after each step with the number of steps done in the epoch and of those in
-        it. Where it returns true the epoch ends.
+        Called after each step with the number of steps done and the number of steps in the
+        epoch. If it returns true the epoch ends.
 
     Yields
     ------
     list of float
-        The epoch's mean terms, NaN where a loss, a gradient or a parameter has left the
-        finite numbers. Ending the iteration ends the training.
+        The epoch's mean terms, NaN if a loss, a gradient or a parameter is not finite. To
+        end the training early, stop iterating.
     """
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
@@ -105,7 +105,7 @@ def train_epochs(
         with limit_threads(n_elements, n_products):
             for done, batch in enumerate(batches, start=1):
                 terms = loss_terms(_take(rows, batch), epoch)
-                # zero_grad does this too, and spends a twentieth of a small step on it.
+                # zero_grad does the same, but takes a twentieth of a small step.
                 for parameter in parameters:
                     parameter.grad = None
                 (terms[0].sum() if terms.ndim > 1 else terms[0]).backward()
@@ -116,8 +116,8 @@ def train_epochs(
                 if on_step is not None and on_step(done, len(batches)):
                     totals *= n_rows / min(done * size, n_rows)
                     break
-        # The one number per epoch that leaves the device. A gradient that is not finite
-        # makes a parameter NaN under AdamW, for good: one check an epoch misses none.
+        # The only transfer from the device per epoch. A gradient that is not finite makes a
+        # parameter NaN for the rest of the training, so one check per epoch is enough.
         means = totals.mean(-1) if totals.ndim > 1 else totals
         yield (means + 0 * _sum_of(parameters)).tolist()
 
@@ -128,14 +128,14 @@ def _one_cycle(optimizer, plan, steps_per_epoch):
         optimizer,
         max_lr=plan.learning_rate,
         total_steps=n_steps,
-        # A rise of exactly one step is a division by zero in torch.
+        # torch divides by zero if the rise takes exactly one step.
         pct_start=max(0.2, 1.5 / n_steps),
         cycle_momentum=False,
     )
 
 
 def _take(rows, indices):
-    """Return the rows of indices; a tensor's in half the time that indexing takes."""
+    """Return the rows at indices; `embedding` takes half the time of indexing a tensor."""
     return embedding(indices, rows) if isinstance(rows, torch.Tensor) else rows[indices]
 
 

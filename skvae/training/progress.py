@@ -8,12 +8,12 @@ import numpy as np
 
 
 class Progress:
-    """Is told of a training's epochs as they go by, and says when to stop.
+    """Report the progress of a training, and say when to stop.
 
     Parameters
     ----------
     log_jacobian : float, default=None
-        What takes printed losses to the units of the data, in nats per row. None prints
+        Converts printed losses to the units of the data, in nats per row. None prints
         nothing.
     tasks : CallbackTasks, default=None
         Calls the callbacks.
@@ -34,8 +34,8 @@ class Progress:
     def noting_ctrl_c(self):
         """Note the first Ctrl-C in the body; the second raises KeyboardInterrupt.
 
-        Only Python's own handling of Ctrl-C is replaced, and only in the main thread, which
-        alone may: another handler stays, and its KeyboardInterrupt ends the body.
+        Only Python's default handler is replaced, and only in the main thread, as Python
+        requires. Another handler stays, and its KeyboardInterrupt ends the body.
         """
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -47,7 +47,7 @@ class Progress:
             self._restore_ctrl_c()
 
     def raise_on_ctrl_c(self):
-        """Let Ctrl-C raise KeyboardInterrupt from here on, and for one already noted."""
+        """Raise KeyboardInterrupt on Ctrl-C from now on, and for one already noted."""
         self._restore_ctrl_c()
         if self.interrupted:
             raise KeyboardInterrupt
@@ -62,17 +62,17 @@ class Progress:
                 yield
 
     def begin_epoch(self, current=None):
-        """Begin an epoch; `current` returns a copy of the result so far, where one is kept."""
+        """Begin an epoch; `current`, if given, returns a copy of the result so far."""
         if self.tasks is not None:
             self.tasks.begin_epoch(current)
 
     def on_step(self, done, n_steps):
-        """Count a step; return whether to end the epoch there."""
+        """Report a step; return whether to end the epoch."""
         stop = self.tasks is not None and self.tasks.on_step(done, n_steps)
         return stop or self.interrupted
 
     def end_epoch(self, history=None):
-        """End an epoch; return whether to stop the training. A `history` is printed."""
+        """End an epoch, print its losses in `history`, and return whether to stop training."""
         if history is not None and self.log_jacobian is not None:
             line = f"Epoch {len(history['loss'])}"
             for name in ("loss", "validation_loss"):
@@ -95,19 +95,19 @@ class Progress:
 class CallbackTasks:
     """Calls scikit-learn's callbacks at the beginning and the end of each task.
 
-    Epochs are leaves of the tree of tasks. A callback with an attribute
-    `first_epoch_tasks` has the first epoch of what is kept divided into at most so many
-    subtasks: of one step each at first and of ever more, since most happens then.
+    Epochs are leaves of the tree of tasks. If a callback has an attribute
+    `first_epoch_tasks`, the first epoch of the final training is divided into at most that
+    many subtasks, short ones first, because most changes happen then.
 
     Parameters
     ----------
     context : CallbackContext
-        Of the whole fit.
+        Context of the whole fit.
     arguments : dict
-        What the callbacks are given: the `estimator`, which has them, `X` and `y`.
+        Arguments of the callbacks: the `estimator` on which they are set, `X` and `y`.
     fitted_attributes : callable
-        Maps a training result to the attributes of an estimator that was fitted so far. It
-        is called only when a callback asks for such an estimator.
+        Maps a training result to the estimator's fitted attributes; called only if a
+        callback needs a fitted estimator.
     """
 
     def __init__(self, context, arguments, fitted_attributes):
@@ -127,20 +127,20 @@ class CallbackTasks:
         self._parent = whole
 
     def begin_epoch(self, current):
-        """Begin the task of an epoch, and in the first that is kept its first part."""
+        """Begin the task of an epoch and, in the first of the final training, a subtask."""
         first = current is not None and not self._started
         self._started, self._current = current is not None, current
         n_parts = self._n_parts if first else 0
-        # Later epochs begin with the state that the task before has ended with.
+        # Later epochs begin with the state at the end of the previous task.
         self._epoch = self._begin(self._parent, "epoch", n_parts, current if first else None)
         self._part = self._begin(self._epoch, "steps") if n_parts else None
 
     def on_step(self, done, n_steps):
-        """End a part of the first epoch where one ends; return whether to stop there."""
+        """End a part of the first epoch after its last step; return whether to stop."""
         if self._part is None:
             return False
         if done == 1:
-            # Downwards: of one mark alone, the last step.
+            # Downwards, so that a single mark is the last step.
             self._marks = set(np.geomspace(n_steps, 1, self._n_parts).round())
         if done not in self._marks:
             return False
@@ -153,7 +153,7 @@ class CallbackTasks:
     def end_epoch(self):
         """End the task of the epoch; return whether a callback asks to stop."""
         if self._part is not None:
-            # An interruption has ended the epoch within this part.
+            # The epoch was interrupted within this part.
             self._end(self._part, self._current)
             self._part = None
         return self._end(self._epoch, self._current)
@@ -170,8 +170,8 @@ class CallbackTasks:
         return {**self.arguments, "reconstruction_attributes": attributes}
 
 
-def is_one_of_many(context):
-    """Whether a fit is one of those that a search makes to compare them, by its task."""
+def is_search_candidate(context):
+    """Whether a fit is one of several that a search compares."""
     while context is not None:
         if not context.sequential_subtasks:
             return True

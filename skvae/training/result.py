@@ -1,4 +1,4 @@
-"""What comes of a training: the module, its history, and how it ended."""
+"""The result of a training."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ _TERMS = ("loss", "reconstruction", "kl")
 
 
 class TrainingDivergedError(ValueError):
-    """A training left no state with a finite loss."""
+    """Raised when training leaves no state with a finite loss."""
 
     def __init__(self, loss):
         super().__init__(
@@ -26,28 +26,28 @@ class TrainingDivergedError(ValueError):
 
 @dataclass
 class Result:
-    """A trained module and how it came about.
+    """A trained module, its history and how training ended.
 
     Attributes
     ----------
     module : Module
     optimizer : Optimizer or None
-        The module's, with the moments that a further training goes on from.
+        The module's optimiser, with the moments from which a further training continues.
     history : dict of str to list of float
         ``loss``, ``reconstruction``, ``kl`` per epoch, and with held-out rows the same
         with the prefix ``validation_``; in model units.
     best_score : float or None
         Held-out bound of the state that was kept.
     n_kept : int
-        Epochs that the module has behind it: after a divergence fewer than the history has.
+        Epochs trained so far; after a divergence fewer than in the history.
     stopped_early : bool
         Whether training ended before its planned epochs.
     diverged : bool
         Whether it ended because a loss or a gradient was not finite.
     worsened : bool
-        Whether it ended far above the loss of its start.
+        Whether the loss at the end is far above that of the start.
     kept_start : bool
-        Whether held-out rows found no epoch better than the start, and the last far worse.
+        Whether no epoch was better than the start on held-out rows, and the last far worse.
     """
 
     module: torch.nn.Module
@@ -61,7 +61,7 @@ class Result:
     kept_start: bool = False
 
     def copy(self):
-        """Return a copy with a module and a history of its own."""
+        """Return a copy with its own module and history."""
         history = {name: list(values) for name, values in self.history.items()}
         return replace(self, module=copy.deepcopy(self.module), history=history)
 
@@ -71,7 +71,7 @@ class Result:
 
     @property
     def converged(self):
-        """Whether the last tenth of the epochs gave little of the whole improvement."""
+        """Whether the last tenth of the epochs gave at most 5 % of the whole improvement."""
         loss = self.history["loss"]
         if self.stopped_early or not loss:
             return True
@@ -82,7 +82,7 @@ class Result:
         return gain >= 0 and loss[-tail - 1] - loss[-1] <= 0.05 * gain
 
     def history_in_data_units(self, log_jacobian):
-        """Return the history as arrays, its densities in the units of the data.
+        """Return the history as arrays, with densities in the units of the data.
 
         `log_jacobian` is in nats per row.
         """
@@ -100,7 +100,7 @@ def record_terms(history, terms, prefix=""):
 
 
 def join_histories(first, second):
-    """Return one history after the other; where one has no such term it is NaN."""
+    """Concatenate two histories; terms that one of them lacks are NaN there."""
     names = {**first, **second}
     gap = {key: np.full(len(part["loss"]), np.nan) for key, part in ((0, first), (1, second))}
     return {
@@ -112,9 +112,8 @@ def join_histories(first, second):
 def train_and_record(setup, result, indices=None, current=None):
     """Train the result's module and record its history; iterate over the epochs.
 
-    An epoch with a loss or a gradient that is not finite is the last one. The module then
-    gets back the state before it. `current` returns what callbacks are shown of the result,
-    by default a copy.
+    An epoch with a loss or a gradient that is not finite is the last one, and the state
+    before it is restored. `current` returns the result that callbacks get, by default a copy.
     """
     epochs = train_epochs(
         result.module,
@@ -136,7 +135,7 @@ def train_and_record(setup, result, indices=None, current=None):
         if result.diverged:
             # Its moments are not finite either.
             result.stopped_early, result.optimizer = True, None
-            result.n_kept = _go_back(setup, result.module, last, done - 1)
+            result.n_kept = _restore_finite(setup, result.module, last, done - 1)
             yield
             return
         last.update()
@@ -144,10 +143,10 @@ def train_and_record(setup, result, indices=None, current=None):
         yield
 
 
-def _go_back(setup, module, last, n_epochs):
-    """Restore the last state with a finite loss; return its epochs, 0 where there is none.
+def _restore_finite(setup, module, last, n_epochs):
+    """Restore the last state with a finite loss; return its epochs, 0 if there is none.
 
-    No loss is taken of the state that an epoch ends with: its last step may have been too far.
+    The states are evaluated, because an epoch's loss does not include its last step.
     """
     eps = fixed_draws(setup, len(setup.rows), module.latent_dim)
     for n_back, _ in enumerate(last.restore()):

@@ -1,4 +1,4 @@
-"""What a training is given: the plan, what decides when to stop, and the random streams."""
+"""The settings of a training: its plan, when to stop, and its random streams."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from skvae.model.objectives import Objective
 from skvae.randomness import RandomStreams
 from skvae.training.progress import Progress
 
-# Below this number of rows a tenth of them is too noisy to evaluate the training on.
+# With fewer rows, a tenth of them is too few to evaluate the training reliably.
 FEW_ROWS = 1000
 
 
@@ -26,7 +26,7 @@ class Plan:
         The peak of the one-cycle schedule, or the constant rate.
     weight_decay : float
     one_cycle : bool, default=True
-        Whether the rate rises and falls over the epochs (Smith & Topin 2018) or stays.
+        Whether the rate rises and falls over the epochs (Smith & Topin 2018) or is constant.
     """
 
     epochs: int
@@ -37,7 +37,7 @@ class Plan:
 
     @classmethod
     def for_rows(cls, n_rows, batch_size, max_iter, learning_rate, weight_decay):
-        """Fill in "auto": a number of steps suits, whatever the number of rows."""
+        """Replace "auto": about the same number of steps for any number of rows."""
         few = n_rows < FEW_ROWS
         size = (64 if few else 128) if batch_size == "auto" else batch_size
         size = min(size, n_rows)
@@ -45,24 +45,24 @@ class Plan:
         if epochs == "auto":
             steps = 800 if few else 6000
             epochs = int(np.clip(steps // -(-n_rows // size), 10, 400 if few else 200))
-        # int: a grid over np.arange gives NumPy's integers, which torch refuses.
+        # int: torch does not accept NumPy integers, as from a grid over np.arange.
         return cls(int(epochs), int(size), learning_rate, weight_decay)
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """What decides how long to train.
+    """How the number of epochs is chosen.
 
     Parameters
     ----------
     mode : {"all", "hold_out", "cv"}
-        All planned epochs, the best on held-out rows, or as many as cross-validation finds.
+        All planned epochs, the best on held-out rows, or the best in cross-validation.
     validation_fraction : float
         Share of the rows held out.
     n_iter_no_change : int
         Epochs without improvement on held-out rows after which to stop.
     tol : float
-        The least improvement that counts, in nats per row.
+        Minimum improvement, in nats per row.
     """
 
     mode: str
@@ -74,7 +74,7 @@ class Stopping:
     def choose_mode(early_stopping, n_rows, epochs, has_validation_rows, continues):
         """Return the mode for the estimator's `early_stopping`.
 
-        Cross-validation would evaluate a model that continues on rows that it has seen: all
+        A model that continues has seen all rows and cannot be cross-validated on them: all
         epochs are done instead.
         """
         if epochs == 0:
@@ -90,7 +90,7 @@ class Stopping:
 
 @dataclass(frozen=True)
 class Setup:
-    """What every way of training needs.
+    """The settings that all modes of training need.
 
     Parameters
     ----------

@@ -1,24 +1,24 @@
-"""Copies of a module's state: the last ones, the best one, and the optimiser's moments."""
+"""Copies of a module's last or best state, and of an optimiser's moments."""
 
 import copy
 import math
 
 
 class LastStates:
-    """Keeps copies of a module's last two states, renewed in place."""
+    """Keeps copies of a module's last two states, updated in place."""
 
     def __init__(self, module):
         self.module = module
         self._states = [copy.deepcopy(module.state_dict()) for _ in range(2)]
 
     def update(self):
-        """Replace the older copy by the present state."""
+        """Replace the older copy by the current state."""
         self._states.reverse()
         for name, value in self.module.state_dict().items():
             self._states[0][name].copy_(value)
 
     def restore(self):
-        """Give the module back its states, the last one first; iterate over them."""
+        """Restore the states one after the other, the last one first; iterate over them."""
         for state in self._states:
             self.module.load_state_dict(state)
             yield
@@ -33,9 +33,9 @@ class BestState:
     n_iter_no_change : int
         Epochs without an improvement after which training should stop.
     tol : float
-        The least improvement that counts.
+        Minimum improvement.
     optimizer : Optimizer, default=None
-        One whose moments are kept and restored with the state.
+        Optimiser whose moments are kept and restored with the state.
     """
 
     def __init__(self, module, n_iter_no_change, tol, optimizer=None):
@@ -70,12 +70,12 @@ class BestState:
         return epoch - self._last_gain >= self.n_iter_no_change
 
     def skip(self):
-        """Let an epoch of the warm-up pass: it is not a candidate and does not stop."""
+        """Ignore an epoch of the warm-up: it is no candidate, and training continues."""
         self._last_gain = self._epochs_seen
         self._epochs_seen += 1
 
     def restore(self):
-        """Give the module back its best state."""
+        """Restore the best state of the module."""
         self.module.load_state_dict(self._state)
         if self.optimizer is not None:
             set_moments(self.optimizer, self._moments)
@@ -87,7 +87,7 @@ def copy_moments(optimizer):
 
 
 def set_moments(optimizer, moments):
-    """Let an optimiser go on from moments; its settings, as the rate, stay its own."""
+    """Load moments into an optimiser; its settings do not change."""
     groups = optimizer.state_dict()["param_groups"]
-    # A copy: training changes them in place, and may fail.
+    # A copy, because training changes them in place and may fail.
     optimizer.load_state_dict({"state": copy.deepcopy(moments), "param_groups": groups})
