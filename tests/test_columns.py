@@ -148,9 +148,7 @@ def test_a_noise_far_beyond_the_data_says_so_without_a_warning(quick, autoencode
 def test_counts_beyond_any_rate_are_refused(likelihood, quick):
     X = np.random.RandomState(0).poisson(3, (30, 2)).astype(float)
     X[4, 1] = 1e300
-    with pytest.raises(
-        ValueError, match=r"counts up to 1e\+13, but feature 1 of X has 1e\+300"
-    ):
+    with pytest.raises(ValueError, match=r"in \[0, 1e\+13\], but feature 1 of X .* 1e\+300"):
         quick(likelihood=likelihood).fit(X)
-    with pytest.raises(ValueError, match="but 'b' of X has"):
+    with pytest.raises(ValueError, match="but 'b' of X ranges"):
         quick(likelihood=likelihood).fit(pd.DataFrame(X, columns=list("ab")))

@@ -41,7 +41,7 @@ def members_of(case):
     for seed, one in enumerate(heads):
         for parameter in one.parameters():
             parameter.data = 0.3 * randn(*parameter.shape, seed=seed)
-    x = torch.as_tensor(units.enter(X[: N_MODELS * N_ROWS], np.float32))
+    x = torch.as_tensor(units.to_model(X[: N_MODELS * N_ROWS], np.float32))
     return x.reshape(N_MODELS, N_ROWS, -1), heads
 
 

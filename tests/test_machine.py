@@ -1,11 +1,11 @@
 """Devices, dtypes, threads and memory."""
 
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from callback_cases import Recorder
 from sklearn.base import clone
 
 from skvae import AutoencoderTransformer, VAETransformer, machine
@@ -18,7 +18,6 @@ from skvae.machine import (
 from skvae.model.modules import Conditional
 from skvae.networks import MLP, ConvNet
 from skvae.posteriors import POSTERIORS
-from skvae.training.fit import fit_all
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -71,13 +70,12 @@ def test_the_threads_come_back_after_an_error():
 def test_the_threads_come_back_between_epochs(quick, iris):
     seen = []
 
-    class Watch:
-        def __call__(self, history):
+    class Watch(Recorder):
+        def on_fit_task_end(self, estimator, context):
             seen.append(torch.get_num_threads())
 
-    recipe = quick()._prepare(iris, continues=False)[0]
-    fit_all(replace(recipe, report=Watch()))
-    assert seen == [2] * recipe.plan.epochs
+    quick().set_callbacks(Watch()).fit(iris)
+    assert seen == [2] * 4
 
 
 # -- bfloat16 -------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 
 from skvae import VAETransformer
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model.modules import build_vae, can_start_affine
+from skvae.model.architecture import Architecture
 from skvae.networks import ConvNet
 from skvae.posteriors import POSTERIORS
 
@@ -39,11 +39,9 @@ def encoder(network, shape, n_out=2 * LATENT_DIM):
 
 def bernoulli_vae(network, shape=(28, 28, 1)):
     likelihood = LIKELIHOODS["bernoulli"]()
-    X = np.random.RandomState(0).random_sample((5, n_pixels(shape)))
-    rows = torch.as_tensor(X, dtype=torch.float32)
+    units = likelihood.units(np.zeros((1, n_pixels(shape))))
     parts = (network, likelihood, POSTERIORS["diagonal"]())
-    fields = (rows, likelihood.units(X), LATENT_DIM, shape, generator())
-    return build_vae(*parts, *fields)
+    return Architecture(LATENT_DIM, shape, *parts).build(units, generator())
 
 
 def n_trainable(module):
@@ -210,7 +208,9 @@ def test_a_convolutional_model_learns_images(likelihood, images, quick):
 
 
 def test_a_convolutional_network_does_not_start_affine():
-    assert not can_start_affine(bernoulli_vae(ConvNet((2,))))
+    vae = bernoulli_vae(ConvNet((2,)))
+    assert not vae.encoder.body.can_start_affine
+    assert not vae.decoder.body.can_start_affine
 
 
 @pytest.mark.parametrize("network", ["conv", ConvNet((2,))])

@@ -246,5 +246,6 @@ def test_fits_leave_no_file_thread_figure_or_model(soak):
         remains += [weakref.ref(model), weakref.ref(model._fitted.module)]
         del model
     gc.collect()
-    assert soak.left_behind() == before
+    # Another test's leftovers may go meanwhile.
+    assert all(count <= before[name] for name, count in soak.left_behind().items())
     assert not [reference for reference in remains if reference() is not None]
