@@ -162,7 +162,7 @@ def no_module(n_in, n_out):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"every": 0}, ValueError, "every=0 of Checkpoint must be an integer from 1"),
+        ({"every": 0}, ValueError, "every=0 of Checkpoint must be a positive integer"),
         ({"every": 1.5}, ValueError, r"every=1\.5"),
         ({"path": "nowhere/file"}, FileNotFoundError, "no folder nowhere"),
         ({"path": "."}, IsADirectoryError, "give the path of a file"),

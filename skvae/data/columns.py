@@ -46,12 +46,12 @@ def errors_name_columns(data, name):
 
 
 def column_name(column, feature_names):
-    """Return the name of a column, or its number where columns have no names."""
+    """Return the name of a column, or its number if columns have no names."""
     return f"feature {column}" if feature_names is None else repr(feature_names[column])
 
 
 def _first_bad_column(data):
-    """Return the first column that does not hold real numbers, or None if unknown."""
+    """Return the first column with values that are not real numbers, or None if unknown."""
     # Errors in reading another library's table must not replace the original error.
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
         is_frame = hasattr(data, "columns")

@@ -17,7 +17,7 @@ _MIN_SIDE = 300
 # Those of any film at most this many: GIF allows 65535, but the frames wait in memory.
 _MAX_SIDE = 8192
 _LAST_DURATION = 2000
-# This many rows show the distribution of an autoencoder's codes.
+# Number of rows from which the distribution of an autoencoder's codes is estimated.
 _MAX_ENCODED = 1000
 
 

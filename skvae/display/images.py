@@ -21,7 +21,7 @@ def find_image_shape(estimator, image_shape, n_features):
 
 
 def check_image_shape(image_shape, n_features):
-    """Return a shape as (H, W) or (H, W, 3); refuse one that does not fit the rows."""
+    """Return a shape as (H, W) or (H, W, 3); raise ValueError if it does not fit the rows."""
     shape = tuple(image_shape) if np.iterable(image_shape) else (image_shape,)
     whole = all(isinstance(side, Integral) and side > 0 for side in shape)
     if len(shape) not in (2, 3) or not whole or np.prod(shape) != n_features:
@@ -74,7 +74,7 @@ def value_range(reference, image_shape, vmin=None, vmax=None):
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if len(image_shape) == 3:
         for top in (1.0, 255.0):
-            # Decoded means may leave the range of the data a little.
+            # Decoded means may be slightly outside the range of the data.
             if -0.5 * top <= low and 0.1 * top <= high <= 1.5 * top:
                 low, high = 0.0, top
                 break

@@ -275,7 +275,7 @@ def _ellipses(scale, dimensions):
 
 
 def _check_target(y, n_rows):
-    """Return y as an array; refuse one that does not fit the rows."""
+    """Return y as an array; raise ValueError if it does not fit the rows."""
     y = column_or_1d(y, input_name="y")
     if len(y) != n_rows:
         raise ValueError(f"y has {len(y)} values, but X has {n_rows} rows.")

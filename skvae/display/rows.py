@@ -26,8 +26,7 @@ class RowsDisplay:
             Of grey images.
         vmin, vmax : float, default=None
             Values drawn as black and as white. By default the least and the largest of the
-            data, or of the images that the model made where there are no data; of RGB
-            images 0 and 1, or 255.
+            data or, without data, of the images from the model; of RGB images 0 and 1, or 255.
         **kwargs : dict
             For `Axes.imshow`. Of a table, for `Axes.hist` of samples, `Axes.scatter` of
             reconstructions and `Axes.plot` of an interpolation.

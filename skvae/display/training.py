@@ -113,7 +113,7 @@ class TrainingDisplay:
         return self
 
     def _check_terms(self, terms):
-        """Return the terms to draw; refuse those that are not in the history."""
+        """Return the terms to draw; raise ValueError if they are not in the history."""
         if not len(self.history.get("loss", ())):
             raise ValueError("The history holds no epoch: fit the estimator with max_iter > 0.")
         if terms is None:

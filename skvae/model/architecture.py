@@ -19,7 +19,7 @@ class Architecture:
     ----------
     latent_dim : int
     image_shape : tuple of int or None
-        (H, W, C) of a row, where the rows are flattened images.
+        (H, W, C) of a row, if the rows are flattened images.
     network : Network
     likelihood : Likelihood
     posterior : Posterior or None

@@ -1,1 +1,1 @@
-"""How a model is trained: it knows modules, rows and objectives, and no estimators."""
+"""Training of modules on rows, independent of the estimators."""
