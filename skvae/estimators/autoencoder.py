@@ -45,8 +45,8 @@ validation_fraction, n_iter_no_change, tol, warm_start, device, precision, rando
 
     Attributes
     ----------
-    n_features_in_, feature_names_in_, n_iter_, history_, loss_curve_, validation_scores_, \
-best_validation_score_, noise_variance_, device_
+    n_features_in_, feature_names_in_, n_iter_, history_, likelihood_, loss_curve_, \
+validation_scores_, best_validation_score_, noise_variance_, device_
         As in :class:`VAETransformer`; the KL terms of the history are 0.
 
     References

@@ -74,7 +74,10 @@ class Training:
         self.architecture = _architecture(estimator, X.shape[1])
         if continues:
             estimator._architecture.check_unchanged(self.architecture)
-        likelihood = self.architecture.likelihood
+            likelihood = estimator._architecture.likelihood
+        else:
+            likelihood = self.architecture.likelihood.for_data(X, self.architecture.image_shape)
+        self.architecture = replace(self.architecture, likelihood=likelihood)
         X = likelihood.check_support(X, self.feature_names)
         self.units = estimator._units if continues else likelihood.units(X)
         if continues:
@@ -203,6 +206,7 @@ class Training:
             "_units": self.units,
             "_fitted": FittedModule(module, self.units.n_features),
             "_moments": moments_to_arrays(result.optimizer),
+            "likelihood_": self.architecture.likelihood,
             "device_": str(self.setup.rows.device),
             "history_": history,
             "n_iter_": len(history["loss"]),
@@ -243,13 +247,15 @@ class Training:
 
 def _architecture(estimator, n_features):
     """Return the Architecture that an estimator's parameters describe."""
+    parts = {
+        name: resolve(getattr(estimator, name), registry)
+        for name, registry in estimator._registries.items()
+    }
     names = ("noise", "corruption")
     return Architecture(
         latent_dim=int(estimator.latent_dim),
         image_shape=check_image_shape(estimator.image_shape, n_features),
-        **{
-            name: resolve(getattr(estimator, name), registry)
-            for name, registry in estimator._registries.items()
-        },
+        requested_likelihood=parts["likelihood"],
+        **parts,
         **{name: getattr(estimator, name) for name in names if hasattr(estimator, name)},
     )

@@ -32,8 +32,9 @@ class VAETransformer(LatentTransformer):
     network : {"mlp", "conv"} or object from :mod:`skvae.networks`, default="mlp"
         Encoder and decoder.
     likelihood : str or object from :mod:`skvae.likelihoods`, default="gaussian"
-        Distribution p(x|z) of a row given its code: "gaussian", "bernoulli",
-        "continuous_bernoulli", "poisson", "negative_binomial" or "categorical".
+        Distribution p(x|z) of a row given its code: "gaussian" (with one noise for images and
+        one per feature for other tables), "bernoulli", "continuous_bernoulli", "poisson",
+        "negative_binomial" or "categorical".
     posterior : str or object from :mod:`skvae.posteriors`, default="diagonal"
         Family of the approximate posterior q(z|x): "diagonal" or "full".
     objective : {"elbo", "monte_carlo", "iwae"}, default="elbo"
@@ -75,19 +76,17 @@ class VAETransformer(LatentTransformer):
     tol : float, default=1e-4
         Minimum improvement of the held-out bound, in nats per row.
     warm_start : bool, default=False
-        Whether `fit` continues from the state that was kept, with the optimiser's moments,
-        and appends to the history. It does up to `max_iter` further epochs with a new
-        schedule: two fits of 10 epochs differ from one of 20. With an integer `random_state`
-        the same rows are held out again, and a model that is stored in between continues to
-        exactly the same result. Cross-validation is replaced by all epochs.
+        Whether `fit` continues from the state that was kept, with the optimiser's moments and
+        a new schedule, and appends to the history: two fits of 10 epochs differ from one of
+        20. With an integer `random_state` the same rows are held out again, and storing the
+        model in between changes nothing. Cross-validation is replaced by all epochs.
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:<number>"; "auto" is CUDA if it is available.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
         Precision of the networks' matrix products in training. "bfloat16", and on CUDA
-        "tf32" (in all of `fit`), are faster and less exact, and raise ValueError if the
-        device lacks them. "float32" is exact on CUDA too, unlike torch's default for
-        convolutions. Weights and likelihoods are float32; the fitted model computes rows in
-        their own precision, float64 or float32.
+        "tf32" (in all of `fit`), are faster, less exact, and refused where the device lacks
+        them. "float32" is exact on CUDA too, unlike torch's default for convolutions. Fitted
+        models compute rows in their own precision, float64 or float32.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, order of rows and draws. The same integer gives exactly the
         same result on the same machine. Global generators are not changed.
@@ -106,6 +105,8 @@ class VAETransformer(LatentTransformer):
     history_ : dict of str to ndarray of shape (n_iter_,)
         Per epoch ``loss`` (minus the objective), ``reconstruction`` and ``kl``, and the same
         on held-out rows with the prefix ``validation_``; nats per row, units of the data.
+    likelihood_ : object from :mod:`skvae.likelihoods`
+        The likelihood that was fitted: a noise "auto" is replaced by the choice.
     loss_curve_ : list of float
         ``history_["loss"]``.
     validation_scores_ : list of float
@@ -131,8 +132,7 @@ class VAETransformer(LatentTransformer):
     D. P. Kingma and M. Welling, Auto-encoding variational Bayes, ICLR 2014, eq. (7).
     D. J. Rezende et al., Stochastic backpropagation and approximate inference, ICML 2014.
     Y. Burda, R. Grosse and R. Salakhutdinov, Importance weighted autoencoders, ICLR 2016.
-    I. Higgins et al., beta-VAE, ICLR 2017.
-    S. R. Bowman et al., Generating sentences from a continuous space, CoNLL 2016.
+    I. Higgins et al., beta-VAE, ICLR 2017; S. R. Bowman et al., CoNLL 2016.
     J. Lucas et al., Don't blame the ELBO!, NeurIPS 2019.
 
     Examples

@@ -45,6 +45,10 @@ class Likelihood(Component):
         """Return the model's units for the training data."""
         return Units.identity(X.shape[1])
 
+    def for_data(self, X, image_shape=None) -> "Likelihood":
+        """Return the likelihood with those parameters set that depend on the training data."""
+        return self
+
     def head(self, units) -> "LikelihoodHead":
         """Return the decoder's head for rows in these units."""
         return LikelihoodHead(self, units)

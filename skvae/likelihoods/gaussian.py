@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skvae.data.rows import feature_moments
+from skvae.data.rows import blocks, feature_moments
 from skvae.data.units import Units
 from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.factor_analysis import (
@@ -18,6 +18,11 @@ from skvae.likelihoods.factor_analysis import (
 from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead, SpikedNormal
 from skvae.likelihoods.second_moments import second_moment
 
+# The rule for noise="auto", as its documentation has it.
+_SHARE_AT_ENDS = 0.2
+_MANY_COLUMNS = 100
+_LIKE_RANGES = 2.5
+
 
 class Gaussian(Likelihood):
     """Gaussian features around the decoded mean.
@@ -27,8 +32,10 @@ class Gaussian(Likelihood):
 
     Parameters
     ----------
-    noise : {"per_feature", "isotropic", "heteroscedastic"} or float, \
-default="per_feature"
+    noise : {"auto", "per_feature", "isotropic", "heteroscedastic"} or float, default="auto"
+        - ``"auto"``: "isotropic" if the columns are like the pixels of an image, one quantity
+          many times, else "per_feature" (see Notes). ``likelihood_`` of a fitted estimator
+          shows which.
         - ``"per_feature"``: one learned variance per feature, as in
           :class:`~sklearn.decomposition.FactorAnalysis`.
         - ``"isotropic"``: one learned variance for all, as in
@@ -43,6 +50,12 @@ default="per_feature"
 
     Notes
     -----
+    With ``noise="auto"`` the noise is isotropic if `image_shape` is given, or if one of two
+    things is true of the columns that vary. At least half of them have the same lowest and
+    the same highest value, and these are at least a fifth of the column's cells. Or there
+    are at least 100 of them, and the ranges of at least half are within a factor 2.5 of the
+    median range.
+
     A learned variance is bounded below by 1e-6 times the variance of the feature: in a
     Heywood case, where a factor explains a feature completely, the maximum-likelihood
     noise is zero and the likelihood unbounded.
@@ -62,15 +75,22 @@ default="per_feature"
 
     _parameter_constraints = {
         "noise": [
-            StrOptions({"per_feature", "isotropic", "heteroscedastic"}),
+            StrOptions({"auto", "per_feature", "isotropic", "heteroscedastic"}),
             Interval(Real, 0, None, closed="neither"),
         ],
         "mean": [StrOptions({"identity", "sigmoid"})],
     }
 
-    def __init__(self, noise="per_feature", mean="identity"):
+    def __init__(self, noise="auto", mean="identity"):
         self.noise = noise
         self.mean = mean
+
+    def for_data(self, X, image_shape=None):
+        """Return the likelihood with its noise chosen, where that is "auto"."""
+        if self.noise != "auto":
+            return self
+        isotropic = image_shape is not None or has_like_columns(X)
+        return Gaussian("isotropic" if isotropic else "per_feature", self.mean)
 
     @property
     def support(self):
@@ -183,3 +203,39 @@ default="per_feature"
     @property
     def _sigmoid(self):
         return self.mean == "sigmoid"
+
+
+def has_like_columns(X):
+    """Whether the columns are one quantity many times, as the pixels of an image are.
+
+    The rule is in the notes of :class:`Gaussian`. It takes one pass over the rows.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+    """
+    lowest, highest, n_at_ends = _ends(X)
+    varies = highest > lowest
+    if not varies.any():
+        return False
+    lowest, highest, n_at_ends = lowest[varies], highest[varies], n_at_ends[varies]
+    tied = n_at_ends >= _SHARE_AT_ENDS * X.shape[0]
+    _, n_same = np.unique(np.stack([lowest, highest])[:, tied], axis=1, return_counts=True)
+    if 2 * n_same.max(initial=0) >= len(lowest):
+        return True
+    ratio = (highest - lowest) / np.median(highest - lowest)
+    n_like = np.count_nonzero((ratio <= _LIKE_RANGES) & (ratio >= 1 / _LIKE_RANGES))
+    return bool(len(lowest) >= _MANY_COLUMNS and 2 * n_like >= len(lowest))
+
+
+def _ends(X):
+    """Return each column's lowest and highest value, and how many cells have either."""
+    lowest, highest, n_low, n_high = np.inf, -np.inf, 0, 0
+    for block in blocks(X):
+        low, high = block.min(axis=0), block.max(axis=0)
+        # None was counted before of a value that is lower or higher than all.
+        n_low, n_high = np.where(low < lowest, 0, n_low), np.where(high > highest, 0, n_high)
+        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+        n_low = n_low + np.count_nonzero(block == lowest, axis=0)
+        n_high = n_high + np.count_nonzero(block == highest, axis=0)
+    return lowest, highest, n_low + n_high

@@ -21,7 +21,10 @@ class Architecture:
     image_shape : tuple of int or None
         (H, W, C) of a row, if the rows are flattened images.
     network : Network
+    requested_likelihood : Likelihood
+        As the caller gave it.
     likelihood : Likelihood
+        The same with those parameters set that depend on the data.
     posterior : Posterior or None
         None builds an autoencoder, whose codes have no distribution.
     noise : float, default=0.0
@@ -33,7 +36,8 @@ class Architecture:
     latent_dim: int
     image_shape: tuple[int, int, int] | None
     network: Network
-    likelihood: Likelihood
+    requested_likelihood: Likelihood
+    likelihood: Likelihood = field(compare=False)
     posterior: Posterior | None = None
     noise: float = field(default=0.0, compare=False)
     corruption: str = field(default="gaussian", compare=False)
@@ -43,6 +47,7 @@ class Architecture:
         for name in (part.name for part in fields(self) if part.compare):
             before, now = getattr(self, name), getattr(present, name)
             if repr(before) != repr(now):
+                name = name.removeprefix("requested_")
                 raise ValueError(
                     f"The model was fitted with {name}={before!r}; with {name}={now!r} it "
                     "cannot be continued. Call fit with warm_start=False."
