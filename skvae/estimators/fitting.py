@@ -130,7 +130,7 @@ class Training:
         estimator, setup = self.estimator, self.setup
         mode = Stopping.choose_mode(
             estimator.early_stopping,
-            len(setup.rows),
+            setup.rows.shape,
             setup.plan.epochs,
             self.rows_val is not None,
             self.continues,

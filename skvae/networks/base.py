@@ -94,7 +94,15 @@ class Body(nn.Module):
 
 
 class Linear(nn.Linear):
-    """A linear layer whose parameters may have leading axes, as (n_models, n_out, n_in)."""
+    """A linear layer whose parameters can have leading axes, as (n_models, n_out, n_in).
+
+    Attributes
+    ----------
+    rate_scale : float
+        Factor of the learning rate of the weights.
+    """
+
+    rate_scale = 1.0
 
     def forward(self, x, added=None):
         """Return ``x @ weight.T`` plus the bias or, if there is none, plus `added`."""

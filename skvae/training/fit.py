@@ -53,7 +53,8 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
     if mode == "hold_out" and rows_val is None:
         indices, rows_val = _hold_out(setup, stopping.validation_fraction)
     if resumed is None:
-        module = start(setup.rows)
+        # Not from the held-out rows: they would favour the start over what is trained.
+        module = start(setup.rows if indices is None else Subset(setup.rows, indices))
         result = Result(module, make_optimizer(module, setup.plan))
     else:
         result = Result(*resumed)
@@ -69,6 +70,8 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
             break
     if held_out is not None:
         held_out.restore_best()
+        if held_out.best.epoch == 0 and resumed is None and indices is not None:
+            result.module.load_state_dict(start(setup.rows).state_dict())
     elif result.diverged and result.n_kept == 0:
         raise TrainingDivergedError(result.history["loss"][-1])
     elif first is not None and not result.stopped_early and setup.plan.epochs > 0:

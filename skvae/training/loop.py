@@ -32,18 +32,30 @@ def training_mode(precision):
 
 
 def make_optimizer(module, plan):
-    """Return AdamW; biases and other vectors are not decayed."""
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    """Return AdamW; biases and other vectors are not decayed.
+
+    The learning rate of a layer's weights is multiplied by its `rate_scale`, if it has one.
+    """
     n_axes = 2 + module.n_batch_axes
-    groups = [
-        {
-            "params": [(name, p) for name, p in named if p.ndim >= n_axes],
-            "weight_decay": plan.weight_decay,
-        },
-        {"params": [(name, p) for name, p in named if p.ndim < n_axes], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=(0.9, 0.99), fused=True)
+    groups = {}
+    for layer_name, layer in module.named_modules():
+        for name, parameter in layer.named_parameters(layer_name, recurse=False):
+            if parameter.requires_grad:
+                is_matrix = parameter.ndim >= n_axes
+                scale = getattr(layer, "rate_scale", 1.0) if is_matrix else 1.0
+                groups.setdefault((is_matrix, scale), []).append((name, parameter))
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": plan.learning_rate * scale,
+                "weight_decay": plan.weight_decay if is_matrix else 0.0,
+            }
+            for (is_matrix, scale), parameters in groups.items()
+        ],
+        betas=(0.9, 0.99),
+        fused=True,
+    )
 
 
 def train_epochs(
@@ -126,7 +138,7 @@ def _one_cycle(optimizer, plan, steps_per_epoch):
     n_steps = plan.epochs * steps_per_epoch + 1
     return OneCycleLR(
         optimizer,
-        max_lr=plan.learning_rate,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=n_steps,
         # torch divides by zero if the rise takes exactly one step.
         pct_start=max(0.2, 1.5 / n_steps),

@@ -12,6 +12,8 @@ from skvae.training.progress import Progress
 
 # With fewer rows, a tenth of them is too few to evaluate the training reliably.
 FEW_ROWS = 1000
+# Number of cells from which on cross-validation takes too long.
+FEW_CELLS = 2**18
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Stopping:
     tol: float
 
     @staticmethod
-    def choose_mode(early_stopping, n_rows, epochs, has_validation_rows, continues):
+    def choose_mode(early_stopping, shape, epochs, has_validation_rows, continues):
         """Return the mode for the estimator's `early_stopping`.
 
         A model that continues has seen all rows and cannot be cross-validated on them: all
@@ -82,7 +84,9 @@ class Stopping:
         if has_validation_rows:
             return "hold_out"
         if early_stopping == "auto":
-            early_stopping = "cv" if n_rows < FEW_ROWS else True
+            n_rows, n_features = shape
+            few = n_rows < FEW_ROWS and n_rows * n_features < FEW_CELLS
+            early_stopping = "cv" if few else True
         if early_stopping == "cv":
             return "all" if continues else "cv"
         return "hold_out" if early_stopping else "all"
