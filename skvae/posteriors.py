@@ -32,7 +32,7 @@ class PosteriorHead(nn.Module):
         """Return p(z) = N(0, I) on the device and in the dtype of `q`."""
         return _standard_normal(q.event_shape[0], q.mean.dtype, q.mean.device)
 
-    def affine_start(self, solution):
+    def closed_form_output(self, solution):
         """Return weight and bias of the raw output of a closed-form posterior."""
         k, dtype = self.latent_dim, torch.float32
         # Other parameters than mean and log-scale start at zero.
@@ -123,7 +123,7 @@ class PointHead(PosteriorHead):
         """Return the code; the draws are not used."""
         return q.mean[None]
 
-    def affine_start(self, solution):
+    def closed_form_output(self, solution):
         """Return the weighted least-squares projection of a closed-form model."""
         precision = 1 / solution.posterior_scale**2 - 1
         # The posterior mean without its shrinkage towards the prior.

@@ -101,7 +101,7 @@ def test_only_a_denoising_autoencoder_has_a_corruption(noise):
 @pytest.mark.parametrize("network", [MLP(()), MLP((8,)), MLP((8, 6), "tanh")], ids=repr)
 def test_the_closed_form_is_the_linear_gaussian_model(network):
     vae, rows = linear_vae(network), linear_rows()
-    solution = Gaussian().linear_start(rows, LATENT_DIM, Units.identity(5))
+    solution = Gaussian().closed_form(rows, LATENT_DIM, Units.identity(5))
     z = torch.randn(7, LATENT_DIM, generator=generator())
     p, q = vae.decoder(z), vae.encoder(rows)
     # Stored and computed in float32, sums of a few terms of size one.

@@ -85,7 +85,7 @@ def test_fully_connected_bodies(network, axes):
     ]
     assert bodies[0].can_batch
     for seed, body in enumerate(bodies):
-        body.start_output(randn(3, seed=seed))
+        body.center_output(randn(3, seed=seed))
     # Without an axis of the models, all see the same rows.
     x = randn(*axes, N_ROWS, 4)
     together = call_stacked(bodies, x)

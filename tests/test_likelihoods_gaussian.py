@@ -241,11 +241,11 @@ def test_a_shared_noise_gives_a_constant_column_no_spike(noise):
 
 
 @every_noise
-def test_the_affine_start_takes_over_the_closed_form(noise):
+def test_the_closed_form_output_takes_over_the_closed_form(noise):
     likelihood = Gaussian(noise)
     head, units, rows = build(noise, table())
-    solution = likelihood.linear_start(rows, 2, units)
-    weight, bias = head.affine_start(solution)
+    solution = likelihood.closed_form(rows, 2, units)
+    weight, bias = head.closed_form_output(solution)
     np.testing.assert_array_equal(weight, solution.loadings)
     assert not bias.any()
     np.testing.assert_allclose(head.noise_variance(), solution.noise_variance, rtol=1e-5)
@@ -258,5 +258,5 @@ def test_a_column_that_is_constant_in_one_fold_only_is_given_a_variance():
     units = Gaussian().units(X)
     rows = torch.as_tensor(units.to_model(X))[1:]
     rows[:, 2] = 0
-    solution = Gaussian().linear_start(rows, 1, units)
+    solution = Gaussian().closed_form(rows, 1, units)
     assert solution.noise_variance[2] == pytest.approx(1 / (len(rows) + 1), rel=1e-3)

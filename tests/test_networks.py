@@ -104,12 +104,12 @@ def test_all_weights_are_finite_and_all_biases_zero(network, side):
 
 
 @each_network
-def test_start_output_shifts_the_output_to_it(network):
+def test_center_output_shifts_the_output_to_it(network):
     body, z = build(network, "decoder")
     body.eval()
     # The same for all pixels: a convolution has one bias a channel.
     before, bias = body(z), torch.full((N_FEATURES,), 1.5)
-    body.start_output(bias)
+    body.center_output(bias)
     torch.testing.assert_close(body(z), before + bias)
 
 
@@ -135,32 +135,32 @@ def test_weights_have_the_variance_of_he():
 
 @pytest.mark.parametrize("network", WITH_LINEAR_PATH, ids=repr)
 @each_side
-def test_start_affine_is_exact(network, side):
+def test_set_affine_is_exact(network, side):
     body, x = build(network, side, n_raw=5)
     weight = torch.randn(5, x.shape[1], generator=generator(1))
     bias = torch.randn(5, generator=generator(2))
-    body.start_affine(weight, bias)
+    body.set_affine(weight, bias)
     expected = x.double() @ weight.double().T + bias.double()
     torch.testing.assert_close(body.double()(x.double()), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(), (8,), (8, 4)])
 @pytest.mark.parametrize("linear_map", [True, False])
-def test_an_affine_start_needs_a_linear_path(sizes, linear_map):
+def test_an_closed_form_output_needs_a_linear_path(sizes, linear_map):
     body, _ = build(MLP(sizes, linear_map=linear_map), "encoder")
-    assert body.can_start_affine == (linear_map or not sizes)
+    assert body.can_be_affine == (linear_map or not sizes)
 
 
-def test_start_affine_accepts_the_closed_forms_float64():
+def test_set_affine_accepts_the_closed_forms_float64():
     body, x = build(MLP((8,)), "encoder")
-    body.start_affine(torch.ones(5, N_FEATURES, dtype=torch.float64), torch.zeros(5))
+    body.set_affine(torch.ones(5, N_FEATURES, dtype=torch.float64), torch.zeros(5))
     assert body(x).dtype == torch.float32
 
 
 @each_side
-def test_after_an_affine_start_the_hidden_layers_learn_from_the_second_step(side):
+def test_after_an_closed_form_output_the_hidden_layers_learn_from_the_second_step(side):
     body, x = build(MLP((8, 4)), side, n_raw=5)
-    body.start_affine(torch.zeros(5, x.shape[1]), torch.ones(5))
+    body.set_affine(torch.zeros(5, x.shape[1]), torch.ones(5))
     first_layer = body.hidden[0].weight
     optimizer = torch.optim.SGD(body.parameters(), lr=0.01)
     gradients = []

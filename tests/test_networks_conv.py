@@ -85,7 +85,7 @@ def test_a_likelihood_may_have_several_parameters_a_pixel(n_parameters):
     body = decoder(ConvNet((2,)), shape, n_parameters * 105)
     assert body(torch.ones(4, LATENT_DIM)).shape == (4, n_parameters * 105)
     bias = torch.arange(3.0 * n_parameters).reshape(n_parameters, 1, 3)
-    body.start_output(bias.expand(n_parameters, 35, 3).flatten())
+    body.center_output(bias.expand(n_parameters, 35, 3).flatten())
     # At the origin all hidden layers are zero: nothing but the bias is left.
     raw = body.eval()(torch.zeros(1, LATENT_DIM)).reshape(n_parameters, 7, 5, 3)
     torch.testing.assert_close(raw, bias[:, :, None].expand_as(raw))
@@ -207,10 +207,10 @@ def test_a_convolutional_model_learns_images(likelihood, images, quick):
     np.testing.assert_array_equal(restored.transform(images), vae.transform(images))
 
 
-def test_a_convolutional_network_does_not_start_affine():
+def test_a_convolutional_network_does_not_set_affine():
     vae = bernoulli_vae(ConvNet((2,)))
-    assert not vae.encoder.body.can_start_affine
-    assert not vae.decoder.body.can_start_affine
+    assert not vae.encoder.body.can_be_affine
+    assert not vae.decoder.body.can_be_affine
 
 
 @pytest.mark.parametrize("network", ["conv", ConvNet((2,))])

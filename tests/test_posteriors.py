@@ -173,11 +173,11 @@ def test_extreme_raw_outputs_stay_finite_in_float32(name, value):
 
 
 @each_posterior
-def test_the_affine_start_gives_the_closed_forms_posterior(name):
+def test_the_closed_form_output_gives_the_closed_forms_posterior(name):
     loadings = randn(6, LATENT_DIM).numpy()
     solution = LinearGaussian.from_loadings(loadings, 0.1 + randn(6).square().numpy())
     head = POSTERIORS[name]().head(LATENT_DIM)
-    weight, bias = head.affine_start(solution)
+    weight, bias = head.closed_form_output(solution)
     assert weight.shape == (head.n_raw, 6)
     x = randn(N_ROWS, 6)
     q = head(x @ weight.double().T + bias.double())
@@ -248,10 +248,10 @@ def test_a_point_is_its_raw_output_whatever_the_draws():
     assert torch.equal(z, raw[None])
 
 
-def test_the_affine_start_of_a_point_is_the_weighted_least_squares_code():
+def test_the_closed_form_output_of_a_point_is_the_weighted_least_squares_code():
     loadings, noise = randn(6, LATENT_DIM).numpy(), 0.1 + randn(6, seed=1).square().numpy()
     solution = LinearGaussian.from_loadings(loadings, noise)
-    weight, bias = PointHead(LATENT_DIM).affine_start(solution)
+    weight, bias = PointHead(LATENT_DIM).closed_form_output(solution)
     x, root = randn(50, 6).numpy(), np.sqrt(noise)[:, None]
     expected = np.linalg.lstsq(solution.loadings / root, x.T / root, rcond=None)[0].T
     # The start is stored in float32.
@@ -264,7 +264,7 @@ def test_a_dimension_without_loadings_reads_a_feature_to_learn_from(noise):
     loadings = randn(6, LATENT_DIM).numpy()
     loadings[:, 1] = 0
     solution = LinearGaussian.from_loadings(loadings, np.full(6, noise))
-    weight, _ = PointHead(LATENT_DIM).affine_start(solution)
+    weight, _ = PointHead(LATENT_DIM).closed_form_output(solution)
     # Dimensions are ordered by what they carry: the empty one comes last.
     assert weight[-1].norm() == 1
     decoded_and_encoded = weight[:-1].double() @ torch.as_tensor(solution.loadings)

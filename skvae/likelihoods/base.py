@@ -83,7 +83,7 @@ class Likelihood(Component):
         """Return a module that is applied to rows before the encoder, or None."""
         return None
 
-    def linear_start(self, rows, latent_dim, units):
+    def closed_form(self, rows, latent_dim, units):
         """Return the closed-form linear-Gaussian model of the rows, or None."""
         return None
 
@@ -193,7 +193,7 @@ class LikelihoodHead(nn.Module):
         """Draw rows from `p` with NumPy's generator, as an array."""
         return self.likelihood.draw(p, rng)
 
-    def affine_start(self, solution):
+    def closed_form_output(self, solution):
         """Set the noise of a closed-form model; return weight and bias of the raw output."""
         raise NotImplementedError
 

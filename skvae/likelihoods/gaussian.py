@@ -140,7 +140,7 @@ default="per_feature"
             scale = np.where(normal.draw_slab(rng), 1.0, scale)
         return (mean + scale * rng.standard_normal(mean.shape)).astype(mean.dtype)
 
-    def linear_start(self, rows, latent_dim, units):
+    def closed_form(self, rows, latent_dim, units):
         """Return the factor analysis or the probabilistic PCA of the rows."""
         if self._sigmoid:
             return None

@@ -56,7 +56,7 @@ class GaussianHead(LikelihoodHead):
     def _is_shared(self):
         return self.log_scale.shape[-1] == 1
 
-    def affine_start(self, solution):
+    def closed_form_output(self, solution):
         """Set the noise of the closed form; return its loadings and a zero bias."""
         self.set_noise(torch.as_tensor(solution.noise_variance))
         return torch.as_tensor(solution.loadings), torch.zeros(self.n_raw, dtype=torch.float32)
@@ -113,7 +113,7 @@ class HeteroscedasticHead(LikelihoodHead):
         normal = Normal(mean, variance.sqrt(), validate_args=False)
         return Independent(normal, 1, validate_args=False)
 
-    def affine_start(self, solution):
+    def closed_form_output(self, solution):
         """Return the loadings, and a constant log-scale."""
         loadings = torch.as_tensor(solution.loadings, dtype=torch.float32)
         log_scale = torch.as_tensor(solution.noise_variance, dtype=torch.float32).log() / 2

@@ -112,11 +112,11 @@ def initialize(module, likelihood, rows, units, closed_form=True):
         networks contain a linear map.
     """
     head = module.decoder.head
-    module.decoder.body.start_output(likelihood.start(head, rows), likelihood.start_gain)
+    module.decoder.body.center_output(likelihood.start(head, rows), likelihood.start_gain)
     parts = (module.encoder, module.decoder)
-    if not closed_form or not all(part.body.can_start_affine for part in parts):
+    if not closed_form or not all(part.body.can_be_affine for part in parts):
         return
-    solution = likelihood.linear_start(rows, module.latent_dim, units)
+    solution = likelihood.closed_form(rows, module.latent_dim, units)
     if solution is not None:
         for part in parts:
-            part.body.start_affine(*part.head.affine_start(solution))
+            part.body.set_affine(*part.head.closed_form_output(solution))

@@ -56,7 +56,7 @@ class Body(nn.Module):
     """A network from flat rows (..., n_in) to flat rows (..., n_out)."""
 
     #: Whether the body can be set to an affine map exactly.
-    can_start_affine = False
+    can_be_affine = False
 
     #: Whether parameters and rows may have leading axes, as (n_models, n_out, n_in), to compute
     #: several models as one. The output may then depend on input and parameters only.
@@ -89,7 +89,7 @@ class Body(nn.Module):
         """Map rows (n, n_in) to (n, n_out); with `can_batch` there may be more axes."""
         raise NotImplementedError
 
-    def start_output(self, bias, gain=1.0):
+    def center_output(self, bias, gain=1.0):
         """Centre the raw output of a random start at `bias`; scale its spread by `gain`."""
 
 

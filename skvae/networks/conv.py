@@ -194,7 +194,7 @@ class ConvDecoder(Body):
         return parameters.permute(0, 1, 3, 4, 2).flatten(1)
 
     @torch.no_grad()
-    def start_output(self, bias, gain=1.0):
+    def center_output(self, bias, gain=1.0):
         """Set the bias to the mean over pixels, as it has one value per channel."""
         pixels = bias.reshape(len(self.output.bias) // self.n_channels, -1, self.n_channels)
         self.output.bias.copy_(pixels.mean(1).flatten())

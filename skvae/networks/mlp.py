@@ -114,12 +114,12 @@ class MLPBody(Body):
         return raw if self.linear_map is None else self.linear_map(x, added=raw)
 
     @property
-    def can_start_affine(self):
+    def can_be_affine(self):
         """Whether the body can be set to an affine map exactly."""
         return self.linear_map is not None or len(self.hidden) == 0
 
     @torch.no_grad()
-    def start_affine(self, weight, bias):
+    def set_affine(self, weight, bias):
         """Make the body the affine map ``x -> weight x + bias``.
 
         The hidden layers keep their random weights, but the output layer is zero: they have
@@ -130,7 +130,7 @@ class MLPBody(Body):
         self.output.bias.copy_(bias)
 
     @torch.no_grad()
-    def start_output(self, bias, gain=1.0):
+    def center_output(self, bias, gain=1.0):
         """Centre the raw output of a random start at `bias`; scale its spread by `gain`."""
         self.output.bias.copy_(bias)
         self.output.weight.mul_(gain)
