@@ -1,8 +1,12 @@
 """Base class of networks, likelihoods and posteriors, and their names."""
 
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
+from torch import nn
 
 
 class Component(BaseEstimator):
@@ -57,3 +61,30 @@ def resolve(value: Any, registry: dict[str, type[Component]]) -> Component:
     component = clone(value)
     component.check()
     return component
+
+
+def same_parameters(first: Any, second: Any) -> bool:
+    """Whether two values of a parameter describe the same model.
+
+    Sequences, components and the caller's own objects are compared by their contents,
+    since the copies that an estimator makes of such objects are not equal to them.
+    """
+    if isinstance(first, list | tuple | np.ndarray):
+        return (
+            isinstance(second, list | tuple | np.ndarray)
+            and len(first) == len(second)
+            and all(map(same_parameters, first, second))
+        )
+    if isinstance(first, nn.Module):
+        return repr(first) == repr(second)
+    if type(first) is not type(second) or isinstance(first, FunctionType | type):
+        return bool(first == second)
+    if isinstance(first, MethodType):
+        same_owner = same_parameters(first.__self__, second.__self__)
+        return first.__func__ is second.__func__ and same_owner
+    if isinstance(first, partial):
+        parts = [(one.func, one.args, list(one.keywords.items())) for one in (first, second)]
+        return same_parameters(*parts)
+    if type(first).__eq__ is object.__eq__ and hasattr(first, "__dict__"):
+        return same_parameters(list(vars(first).items()), list(vars(second).items()))
+    return bool(first == second)

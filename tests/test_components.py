@@ -1,12 +1,16 @@
 """Names, objects and mistakes: what an estimator's component parameters accept."""
 
+import copy
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.base import clone
+from torch import nn
 
-from skvae.components import Component, resolve
-from skvae.likelihoods import LIKELIHOODS, Gaussian, Likelihood
-from skvae.networks import MLP, NETWORKS
+from skvae.components import Component, resolve, same_parameters
+from skvae.likelihoods import LIKELIHOODS, Categorical, Gaussian, Likelihood
+from skvae.networks import MLP, NETWORKS, ConvNet, ModuleNetwork
 from skvae.posteriors import POSTERIORS
 
 REGISTRIES = {"network": NETWORKS, "likelihood": LIKELIHOODS, "posterior": POSTERIORS}
@@ -140,3 +144,55 @@ def test_a_bad_hyper_parameter_is_seen_at_resolve_and_not_before():
 def test_an_unknown_hyper_parameter_is_refused():
     with pytest.raises(ValueError, match="Invalid parameter 'sigma'"):
         Gaussian().set_params(sigma=1.0)
+
+
+class Factory:
+    """A callable whose copies are not equal to it."""
+
+    def __init__(self, n_units=3):
+        self.n_units = n_units
+
+    def __call__(self, n_in, n_out):
+        return nn.Linear(n_in, n_out)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        MLP((8,) * 40),
+        Categorical(sizes=(2,) * 40),
+        ModuleNetwork(Factory(), Factory().__call__),
+        ModuleNetwork(nn.Linear(2, 3), partial(nn.Linear, bias=False)),
+        ModuleNetwork(nn.Linear, Factory),
+        Gaussian(noise=0.5),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_copy_has_the_same_parameters(value):
+    assert same_parameters(value, copy.deepcopy(value))
+    assert same_parameters(value, clone(value))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (MLP((8,) * 40), MLP((*(8,) * 39, 9))),
+        (MLP((8,)), MLP((8, 8))),
+        (MLP(), ConvNet()),
+        (MLP(), None),
+        (Gaussian(noise=0.5), Gaussian(noise="isotropic")),
+        (Gaussian(noise=0.5), Gaussian(noise=0.6)),
+        (ModuleNetwork(Factory(), Factory()), ModuleNetwork(Factory(), Factory(4))),
+        (ModuleNetwork(nn.Linear(2, 3), nn.ReLU()), ModuleNetwork(nn.Linear(2, 4), nn.ReLU())),
+        (ModuleNetwork(nn.Linear, nn.ReLU), ModuleNetwork(nn.Linear, nn.Tanh)),
+    ],
+)
+def test_changed_parameters_are_not_the_same(first, second):
+    assert not same_parameters(first, second)
+    assert not same_parameters(second, first)
+
+
+def test_numbers_and_sequences_are_compared_by_value():
+    assert same_parameters(Gaussian(noise=1), Gaussian(noise=1.0))
+    assert same_parameters(MLP((8, 4)), MLP([8, 4]))
+    assert same_parameters(MLP((8, 4)), MLP(np.array([8, 4])))

@@ -253,3 +253,16 @@ def test_an_epoch_that_diverged_is_not_chosen_and_hides_no_other(losses, epochs,
 def test_what_has_no_finite_loss_even_at_the_start_is_refused():
     with pytest.raises(ValueError, match="Training diverged: the loss is nan"):
         fitted(curve(30), bound=Scripted([np.nan] * 4), likelihood=Gaussian(0.5))
+
+
+@pytest.mark.parametrize("posterior", ["diagonal", "full"])
+def test_with_importance_samples_the_folds_are_scored_by_the_bound_itself(
+    posterior, quick, iris
+):
+    model = quick(
+        objective="iwae", n_samples=20, posterior=posterior, max_iter=40, early_stopping="cv"
+    ).fit(iris)
+    start = quick(posterior=posterior, max_iter=0).fit(iris)
+    # A bound that took the residuals' noise for its own came out at +73 nats.
+    assert abs(model.best_validation_score_ - start.score(iris)) < 1
+    assert model.score(iris) >= start.score(iris)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 
 import torch
 
+from skvae.components import same_parameters
 from skvae.likelihoods import Likelihood
 from skvae.model.corruption import CORRUPTIONS
 from skvae.model.modules import VAE, Autoencoder, Conditional
@@ -46,7 +47,7 @@ class Architecture:
         """Raise ValueError if a parameter differs from that of the fitted model."""
         for name in (part.name for part in fields(self) if part.compare):
             before, now = getattr(self, name), getattr(present, name)
-            if repr(before) != repr(now):
+            if not same_parameters(before, now):
                 name = name.removeprefix("requested_")
                 raise ValueError(
                     f"The model was fitted with {name}={before!r}; with {name}={now!r} it "

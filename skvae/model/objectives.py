@@ -112,6 +112,14 @@ class Objective:
     beta: float = 1.0
     kl_warmup: int = 0
 
+    @property
+    def is_expectation(self):
+        """Whether the bound is the reconstruction minus `beta` times a KL without the noise.
+
+        For more than one importance sample it is not.
+        """
+        return self.bound is not iwae or self.n_samples == 1
+
     def row_terms(self, module, x, eps):
         """Return loss, reconstruction and KL of each row, (3, ..., n)."""
         value, reconstruction, kl = self.bound(module, x, eps, self.n_samples, self.beta)

@@ -221,6 +221,8 @@ class Folds:
         splits = [tuple(map(torch.as_tensor, split)) for split in splitter.split(rows)]
         modules = [start(Subset(rows, kept)) for kept, _ in splits]
         self.head = modules[0].decoder.head
+        # The noise changes the bound only through the squared residuals, if at all.
+        self.sets_noise = self.head.has_noise and setup.objective.is_expectation
         self.groups = _group(modules, *zip(*splits, strict=True), rows.device)
         n_most = max(len(held_out) for _, held_out in splits)
         # The same draws in each fold.
@@ -257,7 +259,7 @@ class Folds:
         sizes = torch.cat([group.counted.sum(-1).reshape(-1) for group in self.groups])
         sizes = sizes.double().cpu()
         terms = terms.sum(0) / sizes.sum()
-        if not self.head.has_noise:
+        if not self.sets_noise:
             return Evaluation(terms.tolist(), None)
         noise = held_out_noise(self.head, residuals, sizes)
         means = residuals.sum(0) / sizes.sum()
@@ -281,7 +283,7 @@ class Folds:
             with limit_threads(x.numel()):
                 each = self.setup.objective.row_terms(module, x, draws)
                 terms = terms + (each * counted).double().sum(-1).cpu()
-                if self.head.has_noise:
+                if self.sets_noise:
                     squared = squared_residuals(module, x, draws) * counted[..., None]
                     residuals = residuals + squared.double().sum(-2).cpu()
         return terms.reshape(3, -1).T, residuals.reshape(-1, rows.shape[1])
