@@ -127,7 +127,7 @@ class Gaussian(Likelihood):
         """Return the log-scale of a learned noise: one, or one per feature."""
         if self._fixed or self._heteroscedastic:
             return {}
-        n_scales = len(units.scale) if self.noise == "per_feature" else 1
+        n_scales = len(units.scale) if self.is_per_feature else 1
         return {"log_scale": torch.zeros(n_scales, dtype=torch.float32)}
 
     def decoded_mean(self, raw):
@@ -189,6 +189,11 @@ class Gaussian(Likelihood):
         return relative
 
     @property
+    def is_per_feature(self):
+        """Whether each feature has a noise of its own; also "auto" until it is chosen."""
+        return self.noise in ("auto", "per_feature")
+
+    @property
     def _fixed(self):
         return not isinstance(self.noise, str)
 
@@ -198,7 +203,7 @@ class Gaussian(Likelihood):
 
     @property
     def _own_scales(self):
-        return self.noise in ("per_feature", "heteroscedastic")
+        return self.is_per_feature or self._heteroscedastic
 
     @property
     def _sigmoid(self):

@@ -31,7 +31,7 @@ class GaussianHead(LikelihoodHead):
         if not self.has_noise:
             scale = torch.tensor([likelihood.relative_noise(units)], dtype=torch.float32)
             self.register_buffer("log_scale", scale.log(), persistent=False)
-        constant = torch.as_tensor(units.constant & (likelihood.noise == "per_feature"))
+        constant = torch.as_tensor(units.constant & likelihood.is_per_feature)
         self.has_constant = bool(constant.any())
         self.register_buffer("constant", constant, persistent=False)
 

@@ -22,26 +22,26 @@ class Architecture:
     image_shape : tuple of int or None
         (H, W, C) of a row, if the rows are flattened images.
     network : Network
-    requested_likelihood : Likelihood
-        As the caller gave it.
     likelihood : Likelihood
-        The same with those parameters set that depend on the data.
+        With those parameters set that depend on the data.
     posterior : Posterior or None
         None builds an autoencoder, whose codes have no distribution.
     noise : float, default=0.0
         Strength of the corruption of the rows in training; for autoencoders only.
     corruption : str, default="gaussian"
         Kind of corruption.
+    requested_likelihood : Likelihood, default=None
+        The likelihood as the caller gave it, which a model that continues must not change.
     """
 
     latent_dim: int
     image_shape: tuple[int, int, int] | None
     network: Network
-    requested_likelihood: Likelihood
     likelihood: Likelihood = field(compare=False)
     posterior: Posterior | None = None
     noise: float = field(default=0.0, compare=False)
     corruption: str = field(default="gaussian", compare=False)
+    requested_likelihood: Likelihood | None = None
 
     def check_unchanged(self, present):
         """Raise ValueError if a parameter differs from that of the fitted model."""
