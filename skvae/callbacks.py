@@ -1,6 +1,7 @@
 """Callbacks for :mod:`sklearn.callback` that need no display."""
 
 import copy
+import errno
 import os
 import pickle
 import shutil
@@ -71,18 +72,18 @@ class Checkpoint:
     # -- scikit-learn's protocol -----------------------------------------------------
 
     def setup(self, estimator, context):
-        """Check the parameters and that the estimator can be written, before any training."""
+        """Check the parameters and that the file can be written, before any training."""
         if not isinstance(self.every, Integral) or self.every < 1:
             raise ValueError(f"every={self.every!r} of Checkpoint must be a positive integer.")
         if not isinstance(self.path, str | os.PathLike) or not str(self.path):
             raise TypeError(f"path={self.path!r} of Checkpoint must be the path of a file.")
-        _check_writable(Path(self.path))
         if not hasattr(estimator, "warm_start") or not hasattr(estimator, "partial_fit"):
             raise TypeError(
                 f"Checkpoint cannot resume {type(estimator).__name__}. Set it on the "
                 "autoencoder itself; in a pipeline, on that step."
             )
         _pickled(estimator)
+        _check_writable(Path(self.path))
 
     def on_fit_task_begin(self, estimator, context):
         """Do nothing."""
@@ -115,35 +116,60 @@ def _pickled(estimator):
 
 
 def _check_writable(path):
-    """Raise an error if no file can be written to the path."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to.")
-    if path.is_dir():
+    """Raise OSError or ValueError that names the path if no file can be written to it."""
+    if "\0" in str(path):
+        raise ValueError(f"path={str(path)!r} of Checkpoint contains a null character.")
+    temporary = _temporary(_target(path))
+    try:
+        with open(temporary, "xb"):
+            pass
+        temporary.unlink()
+    except OSError as error:
+        # The same error, which names the temporary file, would be unclear.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _target(path):
+    """Return the path of the file to write, or raise OSError or ValueError.
+
+    A symbolic link stays: the file that it points to is replaced.
+    """
+    target = Path(os.path.realpath(path))
+    # Links are resolved, except those that form a loop.
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {target.parent} to write {path} to.")
+    if target.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the path of a file.")
-    if path.exists() and not path.is_file():
+    if target.exists() and not target.is_file():
         raise ValueError(f"{path} is not a regular file, and would be replaced by one.")
+    return target
+
+
+def _temporary(target):
+    """Return the path of a new file in the same folder."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
 
 
 def _write_atomically(path, data):
     """Write bytes so that the file holds either all of them or its old content."""
-    _check_writable(path)
-    # A symbolic link stays: the file that it points to is replaced.
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    target = _target(path)
+    temporary = _temporary(target)
     try:
         with open(temporary, "xb") as file:
-            if path.exists():
+            if target.exists():
                 # Keep the permissions of the old file.
-                shutil.copymode(path, temporary)
+                shutil.copymode(target, temporary)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     # On systems that can sync a folder, the new name then survives a power cut.
     with suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = os.open(target.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)

@@ -1,5 +1,6 @@
 """The file holds the training as far as it went, and loads whenever the process dies."""
 
+import errno
 import os
 import pickle
 import subprocess
@@ -164,7 +165,11 @@ def no_module(n_in, n_out):
     [
         ({"every": 0}, ValueError, "every=0 of Checkpoint must be a positive integer"),
         ({"every": 1.5}, ValueError, r"every=1\.5"),
-        ({"path": "nowhere/file"}, FileNotFoundError, "no folder nowhere"),
+        (
+            {"path": "nowhere/file"},
+            FileNotFoundError,
+            "no folder .*nowhere to write nowhere/file",
+        ),
         ({"path": "."}, IsADirectoryError, "give the path of a file"),
         ({"network": lambda n, m: None}, TypeError, "cannot write this VAE.*top level"),
     ],
@@ -178,6 +183,46 @@ def test_what_cannot_be_written_is_refused_before_training(
     with pytest.raises(error, match=message):
         model.fit(iris)
     assert not path.exists()
+
+
+def unwritable(kind, folder, monkeypatch):
+    """Return a path in the folder that cannot be written, for a reason of the system."""
+    path = folder / "file"
+    if kind == "a link into a missing folder":
+        path.symlink_to(folder / "missing" / "file")
+    elif kind == "a loop of links":
+        path.symlink_to(folder / "other")
+        (folder / "other").symlink_to(path)
+    elif kind == "an unwritable folder":
+        # Not by chmod, which does not keep the superuser out.
+        def refuse(file, *args):
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+        monkeypatch.setattr("builtins.open", refuse)
+    return {"a too long name": folder / ("n" * 300), "a null byte": f"{path}\0"}.get(kind, path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and null bytes are others there")
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        ("a link into a missing folder", FileNotFoundError, "no folder .*missing to write"),
+        ("a loop of links", OSError, "symbolic links"),
+        ("an unwritable folder", PermissionError, "Permission denied"),
+        ("a too long name", OSError, "name too long"),
+        ("a null byte", ValueError, "null character"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_named_before_training(
+    kind, error, message, quick, iris, tmp_path, monkeypatch
+):
+    path = unwritable(kind, tmp_path, monkeypatch)
+    before = sorted(os.listdir(tmp_path))
+    model = quick(network=ModuleNetwork(no_module, no_module)).set_callbacks(Checkpoint(path))
+    with pytest.raises(error, match=message) as caught:
+        model.fit(iris)
+    assert repr(str(path)).strip("'") in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == before
 
 
 def test_it_belongs_on_the_estimator_not_on_a_pipeline(quick, iris, path):

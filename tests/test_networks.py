@@ -1,11 +1,13 @@
 """Network bodies: flat rows in, flat rows out, from a generator of their own."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 from skvae.components import resolve
-from skvae.networks import MLP, NETWORKS, ConvNet
+from skvae.networks import MLP, NETWORKS, ConvNet, ModuleNetwork
 from skvae.networks.base import ACTIVATIONS
 
 N_FEATURES, LATENT_DIM = 64, 3
@@ -235,3 +237,34 @@ def test_activations_are_those_of_mlp_regressor(activation, value):
 def test_bad_hyper_parameters_are_refused_by_name(parameters, message):
     with pytest.raises(ValueError, match=message):
         resolve(MLP(**parameters), NETWORKS)
+
+
+# -- torch's default dtype ----------------------------------------------------------------
+
+
+@pytest.fixture
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def normed(n_in, n_out):
+    layers = torch.nn.Linear(n_in, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, n_out)
+    return torch.nn.Sequential(*layers)
+
+
+@pytest.mark.usefixtures("float64_by_default")
+@pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "network",
+    [MLP((6,), batch_norm=True), ConvNet((2,), batch_norm=True), ModuleNetwork(normed, normed)],
+    ids=["mlp", "conv", "module"],
+)
+def test_networks_do_not_depend_on_the_default_dtype(network, quick, iris):
+    model = quick(network=network, image_shape=(2, 2)).fit(iris)
+    twin = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(twin.score_samples(iris), model.score_samples(iris))
+    if not isinstance(network, ModuleNetwork):  # the user's layers draw in the default dtype
+        torch.set_default_dtype(torch.float32)
+        np.testing.assert_array_equal(model.fit(iris).transform(iris), twin.transform(iris))

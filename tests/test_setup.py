@@ -127,10 +127,21 @@ def test_the_kl_terms_weight_rises_from_zero_to_beta_in_the_warm_up(beta, kl_war
 @pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("kl_warmup", [3, 4])
 def test_a_warm_up_as_long_as_the_training_is_warned_of(kl_warmup, iris, quick):
-    message = rf"kl_warmup={kl_warmup} lasts as long as the training or longer.*3 epochs"
+    message = rf"kl_warmup={kl_warmup} lasts as long as the training.*3 epochs.*beta\.$"
     with pytest.warns(UserWarning, match=message) as caught:
         quick(kl_warmup=kl_warmup).fit(iris)
     assert [w.filename for w in caught if "kl_warmup" in str(w.message)] == [__file__]
+
+
+@pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("early_stopping", [True, "cv"])
+def test_early_stopping_then_keeps_the_start_and_the_warning_says_so(
+    early_stopping, iris, quick
+):
+    model = quick(kl_warmup=3, early_stopping=early_stopping, init="random")
+    with pytest.warns(UserWarning, match="lasts as long.*the model stays at its start"):
+        model.fit(iris)
+    assert model.best_validation_score_ < min(model.validation_scores_)
 
 
 @pytest.mark.parametrize(("kl_warmup", "max_iter"), [(2, 3), (0, 3), (5, 0)])

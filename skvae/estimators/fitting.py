@@ -104,9 +104,9 @@ class Training:
             ),
             progress=Progress(self.units.log_jacobian if estimator.verbose else None),
         )
-        self._check_warmup()
         self.rows_val = None if X_val is None else self._open_validation_rows(X_val)
         self.stopping = None if one_pass else self._stopping()
+        self._check_warmup()
         self.resumed = self._resume() if continues else None
 
     def _open_validation_rows(self, X_val):
@@ -118,13 +118,17 @@ class Training:
     def _check_warmup(self):
         objective, epochs = self.setup.objective, self.setup.plan.epochs
         if 0 < epochs <= objective.kl_warmup and objective.beta > 0:
-            warnings.warn(
+            message = (
                 f"kl_warmup={objective.kl_warmup} lasts as long as the training or longer "
                 f"(max_iter gives {epochs} epochs): the KL term does not reach its weight "
-                "beta.",
-                UserWarning,
-                stacklevel=_STACKLEVEL + 1,
+                "beta."
             )
+            if self.stopping.mode != "all":
+                message += (
+                    " Early stopping only keeps a state from after the warm-up, and here "
+                    "there is none: the model stays at its start."
+                )
+            warnings.warn(message, UserWarning, stacklevel=_STACKLEVEL + 1)
 
     def _stopping(self):
         estimator, setup = self.estimator, self.setup

@@ -13,12 +13,15 @@ import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
 from skvae.data.units import Units
+from skvae.estimators.state_checks import (
+    check_lengths,
+    check_not_masked,
+    check_random_states,
+    checked_architecture,
+)
 from skvae.machine import resolve_device
-from skvae.model.architecture import Architecture
 from skvae.model.modules import FittedModule
 
-# Words of the Mersenne Twister: from a larger position NumPy reads past its memory.
-_TWISTER_WORDS = 624
 # AdamW's state of each parameter.
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
@@ -67,23 +70,28 @@ def present_versions():
     }
 
 
-def warn_of_other_versions(estimator_name, saved):
-    """Warn if a minor version differs from the installed one.
+def other_versions(saved):
+    """Return the libraries whose minor version differs from the installed one.
 
     Parameters
     ----------
-    estimator_name : str
     saved : dict of str to str
         Result of `present_versions` when the model was saved.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Library -> (version that saved, version that loads).
     """
-    differences = {
-        name: (saved[name], present)
+    pairs = {
+        name: (saved.get(name, present), present)
         for name, present in present_versions().items()
-        if name in saved and saved[name].split(".")[:2] != present.split(".")[:2]
     }
-    if differences:
-        # From here through __setstate__ and the unpickler's C code to the caller.
-        warnings.warn(OtherVersionsWarning(estimator_name, differences), stacklevel=3)
+    return {
+        name: (before, present)
+        for name, (before, present) in pairs.items()
+        if before.split(".")[:2] != present.split(".")[:2]
+    }
 
 
 def get_state(attributes):
@@ -106,43 +114,47 @@ def set_state(estimator_name, state):
     ValueError
         If the state is invalid: its parts do not fit together.
     """
-    state = dict(state)
-    warn_of_other_versions(estimator_name, state.pop("_versions", {}))
-    _check_random_states(state)
-    if "_fitted" not in state:
-        return state
     try:
-        units, architecture, module = _rebuild(state)
-        frozen, device = state["_fitted"]["frozen"], _present_device(state["device_"])
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        state = dict(state)
+        differences = other_versions(state.pop("_versions", {}))
+        if differences:
+            # From here through __setstate__ and the unpickler's C code to the caller.
+            warnings.warn(OtherVersionsWarning(estimator_name, differences), stacklevel=3)
+        check_not_masked(state)
+        check_random_states(state)
+        return {**state, **_rebuild(state)} if "_fitted" in state else state
+    except (Warning, torch.OutOfMemoryError):
+        # The first by a filter of the user's; neither is an error of the state.
+        raise
+    except Exception as error:
+        reason = str(error).rstrip(".") if isinstance(error, ValueError) else repr(error)
         raise ValueError(
-            f"This state of a {estimator_name} is invalid: {error!r}. It was damaged, "
-            "or written by another version of skvae."
+            f"This state of {estimator_name} is invalid: {reason}. It was damaged, or written "
+            "by another version of skvae."
         ) from error
+
+
+def _rebuild(state):
+    """Return the attributes of a fitted estimator that are not stored as they are."""
+    units = Units.from_arrays(state["_units"])
+    architecture = checked_architecture(state, units.n_features)
+    check_lengths(state, architecture.latent_dim, units.n_features)
+    with torch.inference_mode(False), torch.no_grad():
+        module = architecture.build(units, torch.Generator())
+        _load_arrays(module, state["_fitted"]["arrays"])
+    frozen, names = state["_fitted"]["frozen"], dict(module.named_parameters())
+    if len(set(frozen)) != len(frozen) or not set(frozen) <= set(names):
+        raise ValueError(
+            f"the frozen parameters {frozen} are not different ones of its network"
+        )
+    moments_from_arrays(module, state["_moments"])
+    device = _present_device(state["device_"])
     return {
-        **state,
         "_units": units,
         "_architecture": architecture,
         "_fitted": FittedModule(module.to(device), units.n_features, frozen),
         "device_": device,
     }
-
-
-def _rebuild(state):
-    """Return units, architecture and module of a fitted estimator's state."""
-    units = Units.from_arrays(state["_units"])
-    if state["n_features_in_"] != units.n_features:
-        raise ValueError("This state is invalid: its units do not fit n_features_in_.")
-    if any(np.shape(values) != (state["n_iter_"],) for values in state["history_"].values()):
-        raise ValueError("This state is invalid: the length of its history_ is not n_iter_.")
-    architecture = Architecture(**state["_architecture"])
-    with torch.inference_mode(False), torch.no_grad():
-        module = architecture.build(units, torch.Generator())
-        _load_arrays(module, state["_fitted"]["arrays"])
-    for name in state["_fitted"]["frozen"]:
-        module.get_parameter(name)
-    moments_from_arrays(module, state["_moments"])
-    return units, architecture, module
 
 
 def _present_device(name):
@@ -158,11 +170,16 @@ def _load_arrays(module, arrays):
     own = module.state_dict()
     if set(own) != set(arrays):
         odd = sorted(set(own) ^ set(arrays))
-        raise ValueError(
-            f"This state does not fit its network: only one of the two has {odd[0]}."
-        )
+        raise ValueError(f"only one of the arrays and the network has {odd[0]}")
     for name, value in own.items():
-        value.copy_(_to_tensor(arrays[name], value, name))
+        loaded = _to_tensor(arrays[name], value, name)
+        # The user's own buffers may have such values from the start, as a mask does.
+        valid = loaded.isfinite() | ~value.isfinite()
+        if name.endswith("running_var"):
+            valid &= loaded >= 0
+        if not valid.all():
+            raise ValueError(f"{name} has values that are not finite, or a negative variance")
+        value.copy_(loaded)
 
 
 def moments_to_arrays(optimizer):
@@ -190,17 +207,21 @@ def moments_from_arrays(module, arrays):
     parameters = dict(module.named_parameters())
     odd = sorted(set(arrays) - set(parameters))
     if odd:
-        raise ValueError(f"This state has moments of {odd[0]}, which is not in its network.")
+        raise ValueError(f"it has moments of {odd[0]}, which is not in its network")
     moments = {}
     for name, kinds in arrays.items():
         if set(kinds) != _MOMENTS:
-            raise ValueError(f"This state has {sorted(kinds)} as the moments of {name}.")
+            raise ValueError(f"it has {sorted(kinds)} as the moments of {name}")
         # In the memory layout of the parameter, which the optimiser relies on.
         like = parameters[name].detach()
-        moments[parameters[name]] = {
+        own = moments[parameters[name]] = {
             kind: _to_tensor(array, like if kind != "step" else like.new_empty(()), name)
             for kind, array in kinds.items()
         }
+        # A mean square may overflow: a large gradient is finite, but not its square.
+        finite = own["step"].isfinite() & own["exp_avg"].isfinite().all()
+        if not (finite & (own["step"] >= 0) & (own["exp_avg_sq"] >= 0).all()):
+            raise ValueError(f"the moments of {name} are not finite, or negative")
     return moments
 
 
@@ -216,20 +237,10 @@ def _to_tensor(array, like, name):
     if not fits or str(array.dtype) != kind:
         found = f"{getattr(array, 'dtype', type(array).__name__)} {np.shape(array)}"
         raise ValueError(
-            f"This state does not fit its network: {name} should be {kind} "
-            f"{tuple(like.shape)}, not {found}."
+            f"for its network {name} should be {kind} {tuple(like.shape)}, not {found}"
         )
     # A copy: torch does not accept read-only arrays, such as memory-mapped files.
     return torch.empty_like(like).copy_(torch.from_numpy(np.array(array)))
-
-
-def _check_random_states(state):
-    """Raise ValueError if a RandomState has an invalid position."""
-    for name, value in state.items():
-        if isinstance(value, np.random.RandomState):
-            position = value.get_state(legacy=False)["state"].get("pos", 0)
-            if not 0 <= position <= _TWISTER_WORDS:
-                raise ValueError(f"{name} is a RandomState with invalid position {position}.")
 
 
 def restored_on_failure(method):

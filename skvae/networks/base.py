@@ -143,7 +143,7 @@ def dense_layers(sizes, generator, activation, batch_norm=False, dropout=0.0):
     for n_in, n_out in pairwise(sizes):
         layers.append(he_layer(Linear, n_in, n_out, generator=generator))
         if batch_norm:
-            layers.append(nn.BatchNorm1d(n_out))
+            layers.append(nn.BatchNorm1d(n_out, dtype=torch.float32))
         layers.append(ACTIVATIONS[activation]())
         if dropout > 0:
             layers.append(Dropout(dropout, int(torch.randint(2**31, (), generator=generator))))

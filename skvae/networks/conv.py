@@ -123,7 +123,7 @@ class ConvNet(Network):
         """Return a hidden layer of convolutions, normalised and activated."""
         options |= {"stride": self.stride, "padding": self._padding}
         layer = he_layer(kind, n_in, n_out, self.kernel_size, generator=generator, **options)
-        norms = [nn.BatchNorm2d(n_out)] if self.batch_norm else []
+        norms = [nn.BatchNorm2d(n_out, dtype=torch.float32)] if self.batch_norm else []
         return nn.Sequential(layer, *norms, ACTIVATIONS[self.activation]())
 
     def _dense(self, sizes, generator):

@@ -89,8 +89,9 @@ class ModuleBody(Body):
         """Raise ValueError or TypeError unless two rows are mapped to raw outputs."""
         parameters = list(self.module.parameters())
         device = parameters[0].device if parameters else torch.device("cpu")
+        rows = torch.zeros(2, n_in, device=device, dtype=torch.float32)
         try:
-            raw = self.module.eval()(torch.zeros(2, n_in, device=device))
+            raw = self.module.eval()(rows)
         except RuntimeError as error:
             raise ValueError(
                 f"ModuleNetwork's {name} does not accept rows of width {n_in}: {error}"
