@@ -150,7 +150,7 @@ def test_a_network_without_a_linear_path_keeps_its_random_weights():
         {"latent_dim": 3},
         {"image_shape": (4, 16, 1)},
         {"network": MLP((9,))},
-        {"likelihood": Gaussian("isotropic")},
+        {"requested_likelihood": Gaussian("isotropic")},
         {"posterior": POSTERIORS["full"]()},
     ],
     ids=lambda changed: next(iter(changed)),
@@ -162,10 +162,12 @@ def test_a_changed_part_is_refused_by_its_name(changed):
         "network": SMALL["mlp"],
         "likelihood": Gaussian(),
         "posterior": POSTERIORS["diagonal"](),
+        "requested_likelihood": Gaussian(),
     }
     fitted = Architecture(**parts)
-    fitted.check_unchanged(Architecture(**parts, noise=0.3, corruption="masking"))
-    name = next(iter(changed))
+    chosen = parts | {"likelihood": Gaussian("per_feature")}
+    fitted.check_unchanged(Architecture(**chosen, noise=0.3, corruption="masking"))
+    name = next(iter(changed)).removeprefix("requested_")
     with pytest.raises(ValueError, match=rf"with {name}=.*cannot be continued.*warm_start=F"):
         fitted.check_unchanged(Architecture(**parts | changed))
 

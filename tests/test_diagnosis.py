@@ -214,7 +214,8 @@ def mostly_dark(n=1200):
 
 
 def test_a_start_that_no_epoch_improves_on_is_told_of():
-    model = VAETransformer(random_state=0, max_iter=20, device="cpu")
+    noise = Gaussian("per_feature")
+    model = VAETransformer(likelihood=noise, random_state=0, max_iter=20, device="cpu")
     with pytest.warns(ConvergenceWarning, match=KEPT_START):
         model.fit(mostly_dark())
     assert -model.best_validation_score_ < model.history_["validation_loss"].min()

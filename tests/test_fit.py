@@ -247,3 +247,18 @@ def test_nothing_is_printed_or_warned_of(mode, capsys):
         warnings.simplefilter("error")
         fitted(mode)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("learning_rate", [3e-3, 5.0])
+def test_held_out_rows_do_not_start_the_training_but_a_start_that_is_kept(learning_rate):
+    start, setup = make_setup(learning_rate=learning_rate)
+    given = []
+
+    def noting(rows):
+        given.append(len(rows))
+        return start(rows)
+
+    result = fit_model(noting, setup, stopping("hold_out", fraction=0.2))
+    kept_start = learning_rate == 5.0
+    assert given == ([48, 60] if kept_start else [48])
+    assert torch.equal(state(result.module), state(start(setup.rows))) == kept_start

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from skvae.networks import MLP
 from skvae.training.loop import make_optimizer, train_epochs, training_mode
 from skvae.training.setup import Plan
 
@@ -296,3 +297,26 @@ def test_a_gradient_that_is_not_finite_makes_the_epochs_terms_nan():
     module, rows = Spoiled(), torch.arange(10.0)[:, None]
     first, *_ = train(module, rows)
     assert np.isnan(first).all()
+
+
+def test_weights_that_read_many_columns_have_a_lower_rate():
+    generator = torch.Generator().manual_seed(0)
+    body = MLP((8,)).build_encoder(256, 4, None, generator)
+    body.n_batch_axes = 0
+    optimizer = make_optimizer(body, Plan(1, 8, 0.01, 0.1))
+    rates = {
+        name: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for name in group["param_names"]
+    }
+    assert rates == {
+        "hidden.0.weight": (0.005, 0.1),
+        "linear_map.weight": (0.005, 0.1),
+        "output.weight": (0.01, 0.1),
+        "hidden.0.bias": (0.01, 0.0),
+        "output.bias": (0.01, 0.0),
+    }
+    few = MLP((8,)).build_encoder(128, 4, None, generator)
+    assert few.linear_map.rate_scale == 1
+    plain = MLP((8,), linear_map=False).build_encoder(256, 4, None, generator)
+    assert plain.hidden[0].rate_scale == 1

@@ -207,7 +207,7 @@ def test_a_convolutional_model_learns_images(likelihood, images, quick):
     np.testing.assert_array_equal(restored.transform(images), vae.transform(images))
 
 
-def test_a_convolutional_network_does_not_set_affine():
+def test_a_convolutional_network_has_no_closed_form():
     vae = bernoulli_vae(ConvNet((2,)))
     assert not vae.encoder.body.can_be_affine
     assert not vae.decoder.body.can_be_affine

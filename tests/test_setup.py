@@ -58,13 +58,19 @@ def test_the_number_of_rows_decides_in_automatic_mode_only(
     early_stopping, mode, mode_of_few_rows
 ):
     for n_rows, expected in ((FEW_ROWS - 1, mode_of_few_rows), (FEW_ROWS, mode)):
-        assert Stopping.choose_mode(early_stopping, n_rows, 5, False, False) == expected
+        assert Stopping.choose_mode(early_stopping, (n_rows, 4), 5, False, False) == expected
         # Cross-validation would evaluate rows that a model that continues has seen.
         continued = "all" if expected == "cv" else expected
-        assert Stopping.choose_mode(early_stopping, n_rows, 5, False, True) == continued
+        assert Stopping.choose_mode(early_stopping, (n_rows, 4), 5, False, True) == continued
         # The caller's own validation rows come first.
-        assert Stopping.choose_mode(early_stopping, n_rows, 5, True, False) == "hold_out"
-        assert Stopping.choose_mode(early_stopping, n_rows, 0, True, False) == "all"
+        assert Stopping.choose_mode(early_stopping, (n_rows, 4), 5, True, False) == "hold_out"
+        assert Stopping.choose_mode(early_stopping, (n_rows, 4), 0, True, False) == "all"
+
+
+def test_wide_tables_are_not_cross_validated_in_automatic_mode():
+    shape = (300, 1000)
+    assert Stopping.choose_mode("auto", shape, 5, False, False) == "hold_out"
+    assert Stopping.choose_mode("cv", shape, 5, False, False) == "cv"
 
 
 # -- random numbers -------------------------------------------------------------------
