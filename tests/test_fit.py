@@ -251,7 +251,7 @@ def test_nothing_is_printed_or_warned_of(mode, capsys):
 
 @pytest.mark.parametrize("learning_rate", [3e-3, 5.0])
 def test_held_out_rows_do_not_start_the_training_but_a_start_that_is_kept(learning_rate):
-    start, setup = make_setup(learning_rate=learning_rate)
+    start, setup = make_setup(epochs=60, learning_rate=learning_rate)
     given = []
 
     def noting(rows):
