@@ -88,11 +88,14 @@ class Checkpoint:
     def on_fit_task_begin(self, estimator, context):
         """Do nothing."""
 
+    def wants_fitted_estimator(self, context):
+        """Whether the estimator is written at the end of a task: not between two writings."""
+        between = context.task_name == "epoch" and (context.task_id + 1) % self.every
+        return not (between or context.task_name == "steps" or is_search_candidate(context))
+
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
         """Write the estimator, unless it is the end of an epoch between two writings."""
-        between = context.task_name == "epoch" and (context.task_id + 1) % self.every
-        partial = context.task_name == "steps"
-        if fitted_estimator is None or between or partial or is_search_candidate(context):
+        if fitted_estimator is None or not self.wants_fitted_estimator(context):
             return
         _write_atomically(Path(self.path), _pickled(fitted_estimator))
 

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.callbacks import Checkpoint
+from skvae.estimators.fitting import Training
 from skvae.networks import ModuleNetwork
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -64,6 +65,20 @@ def test_between_two_writings_the_file_stays(quick, iris, path):
     found = [None if file is None else file.n_iter_ for file, _ in seen.files.values()]
     # After the first to the fifth epoch, and at the end.
     assert found == [None, 2, 2, 4, 4, 5]
+
+
+@pytest.mark.parametrize("beside", [[], [Recorder()]], ids=["alone", "beside another"])
+def test_between_two_writings_no_model_is_made(beside, quick, iris, path, monkeypatch):
+    made = []
+    of_training = Training.fitted_attributes
+    monkeypatch.setattr(
+        Training,
+        "fitted_attributes",
+        lambda self, result: made.append(result) or of_training(self, result),
+    )
+    quick(max_iter=12).set_callbacks(Checkpoint(path, every=5), *beside).fit(iris)
+    # After the epochs 5 and 10, and at the end.
+    assert len(made) == 3
 
 
 def test_in_cv_mode_it_is_written_in_the_final_training(quick, iris, path):

@@ -3,6 +3,7 @@
 import signal
 import threading
 from contextlib import contextmanager
+from inspect import signature
 
 import numpy as np
 
@@ -97,7 +98,9 @@ class CallbackTasks:
 
     Epochs are leaves of the tree of tasks. If a callback has an attribute
     `first_epoch_tasks`, the first epoch of the final training is divided into at most that
-    many subtasks, short ones first, because most changes happen then.
+    many subtasks, short ones first, because most changes happen then. A callback with a
+    method ``wants_fitted_estimator(context)`` is given a fitted estimator at the end of a
+    task only if it returns true, or another callback asks for one: it takes time to make.
 
     Parameters
     ----------
@@ -117,6 +120,11 @@ class CallbackTasks:
         self._current, self._started, self._marks = None, False, set()
         callbacks = arguments["estimator"]._skl_callbacks
         self._n_parts = max((getattr(c, "first_epoch_tasks", 0) for c in callbacks), default=0)
+        self._askers = [
+            getattr(callback, "wants_fitted_estimator", lambda context: True)
+            for callback in callbacks
+            if "fitted_estimator" in signature(callback.on_fit_task_end).parameters
+        ]
 
     @contextmanager
     def stage(self, name, n_epochs):
@@ -163,6 +171,8 @@ class CallbackTasks:
         return context.call_on_fit_task_begin(**self._with_fitted(current))
 
     def _end(self, context, current=None):
+        if not any(wants(context) for wants in self._askers):
+            current = None
         return context.call_on_fit_task_end(**self._with_fitted(current))
 
     def _with_fitted(self, current):
