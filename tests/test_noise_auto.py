@@ -100,6 +100,14 @@ def test_a_warm_start_keeps_the_first_choice(quick, digits):
         model.set_params(likelihood="bernoulli").fit(digits / 16)
 
 
+def test_a_range_beyond_float64_is_refused_by_its_column(quick):
+    X = faces()
+    X[:2, 7] = 1.5e308, -1.5e308
+    assert has_like_columns(X)
+    with pytest.raises(ValueError, match="feature 7 of X are too large"):
+        quick().fit(X)
+
+
 def test_it_is_the_same_behind_a_scaler(quick, digits):
     model = make_pipeline(MinMaxScaler(), quick()).fit(digits)
     assert model[-1].likelihood_.noise == "isotropic"

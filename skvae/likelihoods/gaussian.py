@@ -228,7 +228,9 @@ def has_like_columns(X):
     _, n_same = np.unique(np.stack([lowest, highest])[:, tied], axis=1, return_counts=True)
     if 2 * n_same.max(initial=0) >= len(lowest):
         return True
-    ratio = (highest - lowest) / np.median(highest - lowest)
+    # A range beyond float64 is like no other; the units refuse it by its column.
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = (highest - lowest) / np.median(highest - lowest)
     n_like = np.count_nonzero((ratio <= _LIKE_RANGES) & (ratio >= 1 / _LIKE_RANGES))
     return bool(len(lowest) >= _MANY_COLUMNS and 2 * n_like >= len(lowest))
 
