@@ -32,7 +32,7 @@ class Checkpoint:
 
     In a pipeline, set it on the step; the file then contains that step. In a search only the
     refit is written, not the candidates. If ``early_stopping="cv"`` trains several models, as
-    "auto" does with fewer than 1000 rows, the file is only written in the final training.
+    "auto" does for small tables, the file is only written in the final training.
 
     Parameters
     ----------

@@ -83,8 +83,7 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
 class _HeldOut:
     """Early stopping: evaluate each epoch on held-out rows, keep the best state.
 
-    The start is a candidate too. It is computed from all rows, including those held out,
-    which gives it a slight advantage.
+    The start is a candidate too.
     """
 
     def __init__(self, setup, result, stopping, rows):
