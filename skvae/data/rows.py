@@ -35,9 +35,9 @@ def row_slices(shape, most=None):
         yield slice(start, min(start + size, n_rows))
 
 
-def batches(rows):
+def batches(shape):
     """Return slices of rows in the size at which a network takes the least time per row."""
-    return row_slices(rows.shape, max(BATCH_ROWS, BATCH_ELEMENTS // rows.shape[1]))
+    return row_slices(shape, max(BATCH_ROWS, BATCH_ELEMENTS // shape[1]))
 
 
 def blocks(X, most=None):

@@ -116,12 +116,12 @@ def batch_modules(modules):
     return batched
 
 
-def member_state(batched, member):
-    """Return a copy of one model's state dictionary, from a module of `batch_modules`."""
-    parameters = {name for name, _ in batched.named_parameters()}
+def member_state(module, member):
+    """Return a copy of a module's state dictionary; of one model if several are batched."""
+    batched = {name for name, _ in module.named_parameters() if module.n_batch_axes}
     return {
-        name: (value[member] if name in parameters else value).clone()
-        for name, value in batched.state_dict().items()
+        name: (value[member] if name in batched else value).clone()
+        for name, value in module.state_dict().items()
     }
 
 

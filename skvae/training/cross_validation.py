@@ -141,7 +141,7 @@ def _set_noise(setup, module, noise):
     with limit_threads(rows.numel()):
         sums = sum(
             squared_residuals(module, rows[part], eps[:, part]).sum(0).double().cpu()
-            for part in batches(rows)
+            for part in batches(rows.shape)
         )
     module.decoder.head.set_noise(torch.maximum(noise, sums / len(rows)).float())
 
@@ -247,10 +247,7 @@ class Folds:
 
     def first_state(self):
         """Return a copy of the state of the first fold's module."""
-        module = self.groups[0].module
-        if module.n_batch_axes:
-            return member_state(module, 0)
-        return copy.deepcopy(module.state_dict())
+        return member_state(self.groups[0].module, 0)
 
     def evaluate(self):
         """Evaluate all held-out rows, each with the module that was not trained on it."""
@@ -277,7 +274,7 @@ class Folds:
         module, rows = group.module.eval(), self.setup.rows
         eps = self.eps.unsqueeze(1) if module.n_batch_axes else self.eps
         terms, residuals = torch.zeros(()), torch.zeros(rows.shape[1])
-        for part in batches(Subset(rows, torch.arange(group.held_out.shape[-1]))):
+        for part in batches((group.held_out.shape[-1], rows.shape[1])):
             x, draws = rows[group.held_out[..., part]], eps[..., part, :]
             counted = group.counted[..., part]
             with limit_threads(x.numel()):

@@ -39,7 +39,7 @@ def mean_terms(objective, module, rows, eps):
     module.eval()
     parts = []
     with limit_threads(rows.numel()):
-        for part in batches(rows):
+        for part in batches(rows.shape):
             parts.append(objective.row_terms(module, rows[part], eps[:, part]))
     return torch.cat(parts, dim=-1).mean(-1).tolist()
 
@@ -98,7 +98,7 @@ def mean_latent_kl(module, rows):
     Many rows are sampled, evenly spaced.
     """
     rows = _evenly_spaced(rows, _KL_ROWS)
-    parts = [marginal_kl(module.encoder(rows[part])) for part in batches(rows)]
+    parts = [marginal_kl(module.encoder(rows[part])) for part in batches(rows.shape)]
     return torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()
 
 
