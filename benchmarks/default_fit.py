@@ -12,13 +12,13 @@ import time
 import warnings
 
 import numpy as np
+from _codes import accuracy
 from _data import load_labelled_images
 from _machine import describe_machine
 from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.neighbors import KNeighborsClassifier
 
 from skvae import VAETransformer
 
@@ -33,12 +33,6 @@ def tables(names):
     for name in ("mnist", "mnist, bernoulli"):
         if name in names:
             yield name, *load_labelled_images("mnist_784")
-
-
-def accuracy(model, X_train, X_test, y_train, y_test):
-    """Return the classifier's share of correct labels from the model's codes."""
-    classifier = KNeighborsClassifier(5).fit(model.transform(X_train), y_train)
-    return classifier.score(model.transform(X_test), y_test)
 
 
 def main():

@@ -14,6 +14,7 @@ import argparse
 import warnings
 
 import numpy as np
+from _codes import accuracy
 from _machine import describe_machine
 from joblib import Parallel, delayed
 from sklearn.datasets import (
@@ -27,7 +28,6 @@ from sklearn.datasets import (
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
@@ -46,13 +46,6 @@ def load_tables():
     tables["linnerud X"] = (load_linnerud().data, None)
     tables["linnerud y"] = (load_linnerud().target, None)
     return tables
-
-
-def accuracy(model, train, test, y_train, y_test):
-    if y_train is None:
-        return np.nan
-    knn = KNeighborsClassifier(5).fit(model.transform(train), y_train)
-    return knn.score(model.transform(test), y_test)
 
 
 def error(model, test):
@@ -81,7 +74,10 @@ def run(X, y, k, seed, max_iter):
         *(model.score(X_test) for model in (pca, fa, vae, isotropic)),
         error(pca, X_test),
         error(isotropic, X_test),
-        *(accuracy(model, X_train, X_test, y_train, y_test) for model in (pca, fa, vae)),
+        *(
+            np.nan if y is None else accuracy(model, X_train, X_test, y_train, y_test)
+            for model in (pca, fa, vae)
+        ),
     ]
 
 

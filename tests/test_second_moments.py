@@ -150,7 +150,8 @@ def test_two_runs_give_the_same_bits_and_leave_the_global_generators():
     np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
-def test_equal_eigenvalues_are_all_found():
-    values, vectors = DenseSecondMoment(np.eye(50) - 1 / 50).leading(5)
-    np.testing.assert_allclose(values, 1)
-    np.testing.assert_allclose(vectors.T @ vectors, np.eye(5), atol=1e-12)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_equal_eigenvalues_are_all_found(count):
+    values, vectors = DenseSecondMoment(np.eye(50) - 1 / 50).leading(count)
+    np.testing.assert_allclose(values, np.ones(count))
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(count), atol=1e-12)
