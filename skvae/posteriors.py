@@ -32,6 +32,47 @@ class PosteriorHead(nn.Module):
         """Return p(z) = N(0, I) on the device and in the dtype of `q`."""
         return _standard_normal(q.event_shape[0], q.mean.dtype, q.mean.device)
 
+    @staticmethod
+    def reparameterize(q, eps):
+        """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
+        if isinstance(q, MultivariateNormal):
+            return q.mean + (q.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+        return q.mean + q.base_dist.scale * eps
+
+    @staticmethod
+    def log_prob(q, eps):
+        """Return log q at the draws that `eps` is mapped to, without inverting the map."""
+        if isinstance(q, MultivariateNormal):
+            # The factor of a row far outside the training data may be close to singular.
+            return standard_normal_log_prob(eps) - _log_diagonal(q).sum(-1)
+        return standard_normal_log_prob(eps) - q.base_dist.scale.log().sum(-1)
+
+    def spread(self, q):
+        """Return the scale of `q` as `latent_posterior` gives it."""
+        raise NotImplementedError
+
+    @staticmethod
+    def widen(q, factor, is_empty):
+        """Return the posterior of rows with missing values, a normal with full covariance.
+
+        Parameters
+        ----------
+        q : Distribution
+            The posterior if the rows were complete.
+        factor : Tensor of shape (..., n, latent_dim, latent_dim)
+            Lower triangular; the scale of `q` is multiplied by it.
+        is_empty : Tensor of shape (..., n)
+            Rows without any value: their posterior is the prior.
+        """
+        if isinstance(q, MultivariateNormal):
+            scale = q.scale_tril @ factor
+        else:
+            scale = q.base_dist.scale.unsqueeze(-1) * factor
+        identity = torch.eye(scale.shape[-1], dtype=scale.dtype, device=scale.device)
+        mean = q.mean.masked_fill(is_empty.unsqueeze(-1), 0.0)
+        scale = torch.where(is_empty[..., None, None], identity, scale)
+        return MultivariateNormal(mean, scale_tril=scale, validate_args=False)
+
     def closed_form_output(self, solution):
         """Return weight and bias of the raw output of a closed-form posterior."""
         k, dtype = self.latent_dim, torch.float32
@@ -39,6 +80,7 @@ class PosteriorHead(nn.Module):
         weight = torch.zeros(self.n_raw, solution.projection.shape[1], dtype=dtype)
         bias = torch.zeros(self.n_raw, dtype=dtype)
         weight[:k] = torch.as_tensor(solution.projection)
+        bias[:k] = torch.as_tensor(-solution.projection @ solution.mean)
         bias[k : 2 * k] = torch.as_tensor(solution.posterior_scale).log()
         return weight, bias
 
@@ -52,20 +94,9 @@ class DiagonalHead(PosteriorHead):
         scale = log_scale.clamp(*_LOG_SCALE_RANGE).exp()
         return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
 
-    @staticmethod
-    def reparameterize(q, eps):
-        """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
-        return q.mean + q.base_dist.scale * eps
-
-    @staticmethod
-    def log_prob(q, eps):
-        """Return log q at the draws that `eps` is mapped to, without inverting the map."""
-        return standard_normal_log_prob(eps) - q.base_dist.scale.log().sum(-1)
-
-    @staticmethod
-    def spread(q):
+    def spread(self, q):
         """Return the standard deviations, (n, latent_dim)."""
-        return q.base_dist.scale
+        return q.stddev if isinstance(q, MultivariateNormal) else q.base_dist.scale
 
 
 class FullHead(PosteriorHead):
@@ -84,19 +115,7 @@ class FullHead(PosteriorHead):
         factor[..., row, column] = rest
         return MultivariateNormal(mean, scale_tril=factor, validate_args=False)
 
-    @staticmethod
-    def reparameterize(q, eps):
-        """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
-        return q.mean + (q.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
-
-    @staticmethod
-    def log_prob(q, eps):
-        """Return log q at the draws that `eps` is mapped to, without inverting the map."""
-        # The factor of a row far outside the training data may be close to singular.
-        return standard_normal_log_prob(eps) - _log_diagonal(q).sum(-1)
-
-    @staticmethod
-    def spread(q):
+    def spread(self, q):
         """Return the Cholesky factors, (n, latent_dim, latent_dim)."""
         return q.scale_tril
 

@@ -96,25 +96,43 @@ def as_float64(rows):
 
 
 def extremes(X):
-    """Return the lowest and the highest value of each feature."""
+    """Return the lowest and the highest value of each feature; 0 if it has no values."""
     lowest, highest = np.inf, -np.inf
     for block in blocks(X):
-        lowest = np.minimum(lowest, block.min(axis=0))
-        highest = np.maximum(highest, block.max(axis=0))
-    return lowest, highest
+        # Unlike minimum and maximum these leave out missing values.
+        lowest = np.fmin(lowest, np.fmin.reduce(block, axis=0))
+        highest = np.fmax(highest, np.fmax.reduce(block, axis=0))
+    has_values = lowest <= highest
+    return np.where(has_values, lowest, 0), np.where(has_values, highest, 0)
 
 
-def feature_sums(rows):
-    """Return the sum of each feature of rows in model units, in float64 on the CPU."""
-    return sum(block.double().sum(0) for block in blocks(rows)).cpu()
+def observed_part(block):
+    """Return a tensor with 0 for missing values, and the number of values of each feature."""
+    missing = block.isnan()
+    if not missing.any():
+        return block, len(block)
+    return block.masked_fill(missing, 0.0), len(block) - missing.sum(0)
+
+
+def feature_means(rows):
+    """Return the mean of each feature of rows in model units, in float64 on the CPU."""
+    return _mean_over_rows(block.double() for block in blocks(rows))
 
 
 def feature_moments(rows):
     """Return the mean and the variance of each feature, in float64 on the CPU."""
-    mean = feature_sums(rows) / len(rows)
+    mean = feature_means(rows)
     centre = mean.to(rows.device)
-    squares = sum((block - centre).square().sum(0) for block in blocks(rows))
-    return mean, squares.cpu() / len(rows)
+    return mean, _mean_over_rows((block - centre).square() for block in blocks(rows))
+
+
+def _mean_over_rows(tensors):
+    """Return the mean of each feature over its values in several blocks; 0 without values."""
+    total = counts = 0
+    for block in tensors:
+        block, n_values = observed_part(block)
+        total, counts = total + block.sum(0), counts + n_values
+    return (total / (counts if isinstance(counts, int) else counts.clamp(min=1))).cpu()
 
 
 def open_rows(X, units, device, support=_UNBOUNDED):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
+from skvae.data.missing import has_missing
 from skvae.data.rows import blocks, extremes, row_slices
 
 
@@ -38,13 +39,14 @@ class Units:
         With `shared`, all features have the same scale, so that isotropic noise stays
         isotropic. A constant feature has the scale 1.
         """
-        n_rows = X.shape[0]
+        n_values = count_values(X)
         with np.errstate(over="ignore", invalid="ignore"):
             lowest, highest = extremes(X)
             # The rounding error of the mean of equal values exceeds a constant's noise.
-            loc = np.where(lowest == highest, lowest, _mean(X))
-            variance = sum(np.square(block - loc).sum(axis=0) for block in blocks(X)) / n_rows
-            pooled = float(np.mean(variance))
+            loc = np.where(lowest == highest, lowest, _mean(X, n_values))
+            squares = sum(_sum(np.square(block - loc)) for block in blocks(X))
+            variance = squares / np.maximum(n_values, 1)
+            pooled = float(np.mean(variance[n_values > 0])) if n_values.any() else 0.0
         finite = np.isfinite(loc) & np.isfinite(variance)
         if not (finite.all() and np.isfinite(pooled)):
             worst = int(np.argmin(finite) if not finite.all() else np.argmax(variance))
@@ -54,11 +56,14 @@ class Units:
             )
         # As in StandardScaler, a feature that varies by rounding errors only is constant.
         eps = np.finfo(np.float64).eps
-        constant = variance <= n_rows * eps * variance + (n_rows * loc * eps) ** 2
+        constant = variance <= n_values * eps * variance + (n_values * loc * eps) ** 2
+        # Of a feature without values nothing is known.
+        constant &= n_values > 0
+        unscaled = constant | (n_values == 0)
         if shared:
-            scale = np.full(X.shape[1], np.sqrt(pooled) if not constant.all() else 1.0)
+            scale = np.full(X.shape[1], np.sqrt(pooled) if not unscaled.all() else 1.0)
         else:
-            scale = np.where(constant, 1.0, np.sqrt(variance))
+            scale = np.where(unscaled, 1.0, np.sqrt(variance))
         return cls(loc, scale, constant)
 
     @classmethod
@@ -111,6 +116,13 @@ class Units:
         """Log-determinant of ``du/dx``, in nats per row."""
         return -float(np.log(self.scale).sum())
 
+    def log_jacobian_of(self, X):
+        """Return `log_jacobian`, or that of each row's values if some are missing."""
+        if not has_missing(X):
+            return self.log_jacobian
+        logs = np.log(self.scale)
+        return -np.concatenate([~np.isnan(block) @ logs for block in blocks(X)])
+
     @property
     def is_identity(self):
         """Whether the map changes nothing."""
@@ -139,9 +151,25 @@ class Units:
         return (U * self.scale + self.loc).astype(U.dtype, copy=False)
 
 
-def _mean(X):
-    """Return the mean of each feature in float64."""
+def count_values(X):
+    """Return the number of values of each feature that are not missing."""
+    if not has_missing(X):
+        return np.full(X.shape[1], X.shape[0])
+    return sum(np.count_nonzero(~np.isnan(block), axis=0) for block in blocks(X))
+
+
+def _mean(X, n_values):
+    """Return the mean of each feature in float64; 0 without values."""
+    if (n_values < X.shape[0]).any():
+        total = sum(np.nansum(block, axis=0, dtype=np.float64) for block in blocks(X))
+        return total / np.maximum(n_values, 1)
     if not sparse.issparse(X):
         return X.mean(axis=0, dtype=np.float64)
     # Row by row, like NumPy sums the columns of an array: the result is exactly the same.
     return np.bincount(X.indices, weights=X.data, minlength=X.shape[1]) / X.shape[0]
+
+
+def _sum(block):
+    """Return the sum of the values of each feature."""
+    total = block.sum(axis=0)
+    return np.nansum(block, axis=0) if np.isnan(total).any() else total

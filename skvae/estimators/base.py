@@ -27,6 +27,9 @@ class LatentTransformer(
 ):
     """Base of the estimators. Not to be used directly."""
 
+    # Whether rows may have missing values.
+    _allow_missing = False
+
     # For each parameter that takes a component, the component classes by name.
     _registries: dict = {}
 
@@ -197,7 +200,7 @@ class LatentTransformer(
             dtype of `X`.
         """
         check_is_fitted(self)
-        return self._apply(lambda model, x: model.encoder(x).mean, self._validate(X))
+        return self._apply(lambda model, x: model.posterior(x).mean, self._validate(X))
 
     def inverse_transform(self, X):
         """Decode latent codes.
@@ -254,6 +257,7 @@ class LatentTransformer(
                 reset=reset,
                 accept_sparse="csr",
                 dtype=DTYPES,
+                ensure_all_finite="allow-nan" if self._allow_missing else True,
                 ensure_min_samples=2 if training and reset else 1,
             )
         return X if training else self._architecture.likelihood.clip(X)
@@ -270,7 +274,7 @@ class LatentTransformer(
         """
         apply = partial(
             apply_in_blocks,
-            lambda x: function(self._fitted(x.dtype), x),
+            lambda x: function(self._fitted(x.dtype), self._fitted.complete(x)),
             width=self._fitted.width * n_draws,
             device=self.device_,
             units=self._units if units == "own" else None,
@@ -303,5 +307,6 @@ class LatentTransformer(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self._allow_missing
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -10,11 +10,13 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
+from skvae.data.missing import has_missing
 from skvae.data.rows import open_rows
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
 from skvae.machine import resolve_device, training_dtype
 from skvae.model.architecture import Architecture, initialize
+from skvae.model.completion import Completion
 from skvae.model.modules import FittedModule
 from skvae.randomness import RandomStreams, random_generator
 from skvae.training.diagnosis import (
@@ -77,13 +79,20 @@ class Training:
             likelihood = estimator._architecture.likelihood
         else:
             likelihood = self.architecture.likelihood.for_data(X, self.architecture.image_shape)
-        self.architecture = replace(self.architecture, likelihood=likelihood)
+        missing = any(map(has_missing, self.tables.values()))
+        if continues:
+            missing |= estimator._architecture.has_missing
+        self.architecture = replace(
+            self.architecture, likelihood=likelihood, has_missing=missing
+        )
         X = likelihood.check_support(X, self.feature_names)
         self.units = estimator._units if continues else likelihood.units(X)
         if continues:
             check_distance(X, self.units, self.feature_names, "X")
         elif one_pass:
             self.units = self.units.provisional()
+        # Densities in the units of the data are those in model units plus this.
+        self.log_jacobian = float(np.mean(self.units.log_jacobian_of(X)))
         plan = Plan.for_rows(
             X.shape[0],
             estimator.batch_size,
@@ -102,7 +111,7 @@ class Training:
                 seed=int(random_generator(estimator.random_state).randint(2**31 - 1)),
                 epochs_before=estimator.n_iter_ if continues else 0,
             ),
-            progress=Progress(self.units.log_jacobian if estimator.verbose else None),
+            progress=Progress(self.log_jacobian if estimator.verbose else None),
         )
         self.rows_val = None if X_val is None else self._open_validation_rows(X_val)
         self.stopping = None if one_pass else self._stopping()
@@ -146,6 +155,8 @@ class Training:
     def _resume(self):
         """Return a copy of the fitted module to continue training, and its optimiser."""
         module = self.estimator._fitted.trainable_copy()
+        if self.architecture.has_missing and module.completion is None:
+            module.completion = Completion.of_decoder(module)
         if self.architecture.posterior is None:
             # The noise may have been changed; the random stream continues.
             seed = self.setup.streams.seed_of("corruption")
@@ -200,7 +211,7 @@ class Training:
 
     def fitted_attributes(self, result):
         """Return the attributes that the estimator has after a training."""
-        shift, module = self.units.log_jacobian, result.module
+        shift, module = self.log_jacobian, result.module
         history = result.history_in_data_units(shift)
         if self.continues:
             history = join_histories(self.estimator.history_, history)

@@ -150,6 +150,7 @@ class VAETransformer(LatentTransformer):
     (3, 13)
     """
 
+    _allow_missing = True
     _registries = {"network": NETWORKS, "likelihood": LIKELIHOODS, "posterior": POSTERIORS}
 
     _parameter_constraints = {
@@ -235,13 +236,12 @@ class VAETransformer(LatentTransformer):
         check_positive_integer(n_samples, "n_samples")
         # With fewer samples per bound, the mean of several bounds is returned.
         n_draws = n_samples * max(1, _N_DRAWS // n_samples)
-        eps = quasi_random_normal(n_draws, self._n_features_out)
 
         def bound(model, x):
-            return iwae(model, x, eps.to(x)[:, None], n_samples).value
+            return iwae(model, x, _fixed_draws(model, n_draws), n_samples).value
 
-        scores = self._apply(bound, self._validate(X), n_draws=n_draws)
-        return scores + self._units.log_jacobian
+        X = self._validate(X)
+        return self._apply(bound, X, n_draws=n_draws) + self._units.log_jacobian_of(X)
 
     def elbo(self, X):
         """Evidence lower bound of each row and its two parts.
@@ -257,13 +257,13 @@ class VAETransformer(LatentTransformer):
             and ``kl``, in nats, with ``value = reconstruction - kl``.
         """
         check_is_fitted(self)
-        eps = quasi_random_normal(_N_DRAWS, self._n_features_out)
 
         def bound(model, x):
-            return torch.stack(elbo(model, x, eps.to(x)[:, None]), dim=1)
+            return torch.stack(elbo(model, x, _fixed_draws(model, _N_DRAWS)), dim=1)
 
-        value, reconstruction, kl = self._apply(bound, self._validate(X), n_draws=_N_DRAWS).T
-        shift = self._units.log_jacobian
+        X = self._validate(X)
+        value, reconstruction, kl = self._apply(bound, X, n_draws=_N_DRAWS).T
+        shift = self._units.log_jacobian_of(X)
         return Bound(value + shift, reconstruction + shift, kl)
 
     def latent_posterior(self, X):
@@ -282,8 +282,8 @@ class VAETransformer(LatentTransformer):
         """
         check_is_fitted(self)
         X = self._validate(X)
-        mean = self._apply(lambda model, x: model.encoder(x).mean, X)
-        scale = self._apply(lambda model, x: model.encoder.head.spread(model.encoder(x)), X)
+        mean = self._apply(lambda model, x: model.posterior(x).mean, X)
+        scale = self._apply(lambda model, x: model.encoder.head.spread(model.posterior(x)), X)
         return mean, scale
 
     def sample(self, n_samples=1, *, mean=False, random_state=None):
@@ -318,3 +318,9 @@ class VAETransformer(LatentTransformer):
     def _objective(self, continues):
         warmup = 0 if continues else self.kl_warmup
         return Objective(OBJECTIVES[self.objective], int(self.n_samples), self.beta, warmup)
+
+
+def _fixed_draws(model, n_draws):
+    """Return the same draws for every row, in the dtype and on the device of a module."""
+    eps = quasi_random_normal(n_draws, model.latent_dim)
+    return eps.to(next(model.parameters()))[:, None]

@@ -55,7 +55,12 @@ def check_validation_rows(estimator, X_val):
         raise ValueError(f"X_val has other columns than X. {error}") from error
     with errors_name_columns(X_val, "X_val"):
         X_val = check_array(
-            X_val, accept_sparse="csr", dtype=DTYPES, input_name="X_val", estimator=estimator
+            X_val,
+            accept_sparse="csr",
+            dtype=DTYPES,
+            ensure_all_finite="allow-nan" if estimator._allow_missing else True,
+            input_name="X_val",
+            estimator=estimator,
         )
     if X_val.shape[1] != estimator.n_features_in_:
         raise ValueError(

@@ -10,8 +10,10 @@ from torch.distributions import Independent
 
 from skvae.components import Component
 from skvae.data.columns import column_name
-from skvae.data.rows import blocks, dense, extremes, feature_sums
+from skvae.data.missing import IncompleteRows
+from skvae.data.rows import blocks, dense, extremes, feature_means, observed_part
 from skvae.data.units import Units
+from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.randomness import seed_torch
 
 # Values outside the support by at most this are rounding errors.
@@ -37,6 +39,9 @@ class Likelihood(Component):
 
     #: Raw outputs of the decoder per feature.
     raw_per_feature = 1
+
+    #: Whether `closed_form` is defined: the model is a linear-Gaussian one if its networks are.
+    has_closed_form = False
 
     #: Spread of the raw output of a random start, relative to He initialisation.
     start_gain = 1.0
@@ -72,7 +77,7 @@ class Likelihood(Component):
         the memory: read them with :func:`skvae.data.rows.blocks`.
         """
         raw = torch.zeros(head.n_raw, dtype=torch.float32)
-        raw[: head.n_features] = feature_sums(rows) / len(rows)
+        raw[: head.n_features] = feature_means(rows)
         return raw
 
     def draw(self, p, rng):
@@ -88,8 +93,17 @@ class Likelihood(Component):
         return None
 
     def closed_form(self, rows, latent_dim, units):
-        """Return the closed-form linear-Gaussian model of the rows, or None."""
-        return None
+        """Return the closed-form linear-Gaussian model of complete rows."""
+        raise NotImplementedError
+
+    def model_of_observed(self, rows, latent_dim, units):
+        """Return a linear-Gaussian model of rows with missing values.
+
+        It fills them for the encoder, and is that of the encoder's inputs. If the likelihood
+        has a closed form, it is also the start of the training.
+        """
+        transform = self.input_transform()
+        return linear_gaussian_of_observed(rows, latent_dim, shared=True, transform=transform)
 
     def check_support(self, X, feature_names=None, argument="X"):
         """Return training data, or raise ValueError if they are outside the support.
@@ -191,7 +205,7 @@ class LikelihoodHead(nn.Module):
         # Add the axis of the rows, which comes after that of several models.
         own = {name: value.unsqueeze(-2) for name, value in self._parameters.items()}
         p = self.likelihood.distribution(raw, **own)
-        return Independent(p, 1 - len(p.event_shape), validate_args=False)
+        return RowDistribution(p)
 
     def draw(self, p, rng):
         """Draw rows from `p` with NumPy's generator, as an array."""
@@ -206,11 +220,44 @@ class LikelihoodHead(nn.Module):
         return None
 
 
+class RowDistribution(Independent):
+    """p(x|z) of whole rows, whose density can leave out missing values.
+
+    Parameters
+    ----------
+    base : Distribution
+        Of independent features, or of whole rows with a method
+        ``observed_log_prob(values, missing)`` if values may be missing.
+    """
+
+    def __init__(self, base):
+        super().__init__(base, 1 - len(base.event_shape), validate_args=False)
+
+    def log_prob(self, value):
+        """Log-density per row, of a tensor or of IncompleteRows."""
+        if not isinstance(value, IncompleteRows):
+            return super().log_prob(value)
+        base = self.base_dist
+        if len(base.event_shape) == 0:
+            each = base.log_prob(value.values)
+            return each.masked_fill(value.missing, 0.0).sum(-1)
+        if not hasattr(base, "observed_log_prob"):
+            raise ValueError(
+                f"{type(base).__name__} has no method observed_log_prob(values, missing): "
+                "this likelihood takes no missing values. Fill them first, for example with "
+                "SimpleImputer."
+            )
+        return base.observed_log_prob(value.values, value.missing)
+
+
 def smoothed_mean(rows):
     """Return the mean per feature with half a pseudo-count on either side of [0, 1].
 
     It is in float64 on the CPU, and inside (0, 1) for rows in [0, 1].
     """
     # In blocks: a float64 sum of float32 rows would convert them first, which is slow.
-    total = sum(block.sum(0).double() for block in blocks(rows, most=4096))
-    return ((total + 0.5) / (len(rows) + 1)).cpu()
+    total = counts = 0
+    for block in blocks(rows, most=4096):
+        block, n_values = observed_part(block)
+        total, counts = total + block.sum(0).double(), counts + n_values
+    return ((total + 0.5) / (counts + 1)).cpu()

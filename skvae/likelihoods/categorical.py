@@ -65,7 +65,8 @@ class Categorical(Likelihood):
             first = variables[int(np.argmax(invalid > 0))]
             raise ValueError(
                 f"The Categorical likelihood needs exactly one 1, and else 0, in columns "
-                f"{first.start} to {first.stop - 1} of each row of {argument}. "
+                f"{first.start} to {first.stop - 1} of each row of {argument}, or NaN in all "
+                "of them. "
                 f"{self.remedy} For several variables, use Categorical(sizes=(...))."
             )
         return X
@@ -83,10 +84,14 @@ class Categorical(Likelihood):
 
 def _count_invalid(rows, variables):
     """Count the rows in which each variable, a slice of columns, is not one-hot."""
+    missing = np.isnan(rows)
     other = (rows != 0) & (rows != 1)
     return np.array(
         [
-            np.count_nonzero(other[:, part].any(axis=1) | (rows[:, part].sum(axis=1) != 1))
+            np.count_nonzero(
+                (other[:, part].any(axis=1) | (rows[:, part].sum(axis=1) != 1))
+                & ~missing[:, part].all(axis=1)
+            )
             for part in variables
         ]
     )
@@ -123,3 +128,7 @@ class OneHotBlocks(Distribution):
     def log_prob(self, value):
         """Log-probability of one-hot rows."""
         return (self.log_probs * value).sum(-1)
+
+    def observed_log_prob(self, values, missing):
+        """Log-probability of the variables that are there; the indicators of others are 0."""
+        return self.log_prob(values)

@@ -46,7 +46,7 @@ class Counts(Likelihood):
         X = super().check_support(X, feature_names, argument)
         invalid = np.zeros(X.shape[1], dtype=bool)
         for block in self._inside(X):
-            invalid |= (np.rint(block) != block).any(axis=0)
+            invalid |= ((np.rint(block) != block) & ~np.isnan(block)).any(axis=0)
         if invalid.any():
             name = column_name(int(np.argmax(invalid)), feature_names)
             raise ValueError(

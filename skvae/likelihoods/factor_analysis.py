@@ -37,16 +37,19 @@ class LinearGaussian:
     projection : ndarray of shape (latent_dim, n_features)
         The posterior mean is ``projection @ x``.
     posterior_scale : ndarray of shape (latent_dim,)
-        The posterior standard deviation, the same for every row.
+        The posterior standard deviation, the same for every complete row.
+    mean : ndarray of shape (n_features,)
+        Mean of the rows; the posterior mean is then ``projection @ (x - mean)``.
     """
 
     loadings: np.ndarray
     noise_variance: np.ndarray
     projection: np.ndarray
     posterior_scale: np.ndarray
+    mean: np.ndarray
 
     @classmethod
-    def from_loadings(cls, loadings, noise_variance):
+    def from_loadings(cls, loadings, noise_variance, mean=None):
         """Bound the noise from below, rotate the loadings, and compute the posterior."""
         noise_variance = np.maximum(noise_variance, MIN_NOISE_VARIANCE)
         weighted = loadings / noise_variance[:, None]
@@ -58,7 +61,8 @@ class LinearGaussian:
         signs = np.sign(loadings[largest, np.arange(loadings.shape[1])])
         loadings = loadings * np.where(signs == 0, 1.0, signs)
         projection = (loadings / noise_variance[:, None]).T / (1 + precision)[:, None]
-        return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision))
+        mean = np.zeros(len(loadings)) if mean is None else mean
+        return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision), mean)
 
 
 def factor_analysis(covariance, latent_dim, n_samples):

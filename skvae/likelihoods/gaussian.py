@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skvae.data.rows import blocks, feature_moments
 from skvae.data.units import Units
 from skvae.likelihoods.base import Likelihood
+from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.factor_analysis import (
     MIN_NOISE_VARIANCE,
     factor_analysis,
@@ -161,9 +162,7 @@ class Gaussian(Likelihood):
         return (mean + scale * rng.standard_normal(mean.shape)).astype(mean.dtype)
 
     def closed_form(self, rows, latent_dim, units):
-        """Return the factor analysis or the probabilistic PCA of the rows."""
-        if self._sigmoid:
-            return None
+        """Return the factor analysis or the probabilistic PCA of complete rows."""
         covariance, n_rows = second_moment(rows, latent_dim), len(rows)
         if self._fixed:
             known = self.relative_noise(units) ** 2
@@ -175,6 +174,19 @@ class Gaussian(Likelihood):
         unseen = ~units.constant & (covariance.diagonal() == 0)
         noise = np.where(unseen, 1 / (n_rows + 1), solution.noise_variance)
         return replace(solution, noise_variance=noise)
+
+    def model_of_observed(self, rows, latent_dim, units):
+        """Return the factor analysis or the probabilistic PCA of the values that are there."""
+        if not self.has_closed_form:
+            return super().model_of_observed(rows, latent_dim, units)
+        known = self.relative_noise(units) ** 2 if self._fixed else None
+        shared = not self._own_scales
+        return linear_gaussian_of_observed(rows, latent_dim, shared=shared, known=known)
+
+    @property
+    def has_closed_form(self):
+        """Whether the model with linear networks has a closed form."""
+        return not self._sigmoid
 
     def relative_noise(self, units):
         """Return a fixed noise in model units."""
@@ -219,12 +231,12 @@ def has_like_columns(X):
     ----------
     X : ndarray or CSR matrix of shape (n, n_features)
     """
-    lowest, highest, n_at_ends = _ends(X)
+    lowest, highest, share = _ends(X)
     varies = highest > lowest
     if not varies.any():
         return False
-    lowest, highest, n_at_ends = lowest[varies], highest[varies], n_at_ends[varies]
-    tied = n_at_ends >= _SHARE_AT_ENDS * X.shape[0]
+    lowest, highest, share = lowest[varies], highest[varies], share[varies]
+    tied = share >= _SHARE_AT_ENDS
     _, n_same = np.unique(np.stack([lowest, highest])[:, tied], axis=1, return_counts=True)
     if 2 * n_same.max(initial=0) >= len(lowest):
         return True
@@ -236,13 +248,15 @@ def has_like_columns(X):
 
 
 def _ends(X):
-    """Return each column's lowest and highest value, and how many cells have either."""
+    """Return each column's lowest and highest value, and the share of its values there."""
     lowest, highest, n_low, n_high = np.inf, -np.inf, 0, 0
+    n_values = 0
     for block in blocks(X):
-        low, high = block.min(axis=0), block.max(axis=0)
+        low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
         # None was counted before of a value that is lower or higher than all.
         n_low, n_high = np.where(low < lowest, 0, n_low), np.where(high > highest, 0, n_high)
-        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+        lowest, highest = np.fmin(lowest, low), np.fmax(highest, high)
         n_low = n_low + np.count_nonzero(block == lowest, axis=0)
         n_high = n_high + np.count_nonzero(block == highest, axis=0)
-    return lowest, highest, n_low + n_high
+        n_values = n_values + np.count_nonzero(block == block, axis=0)
+    return lowest, highest, (n_low + n_high) / np.maximum(n_values, 1)

@@ -3,9 +3,9 @@
 import math
 
 import torch
-from torch.distributions import Independent, Normal
+from torch.distributions import Normal
 
-from skvae.likelihoods.base import LikelihoodHead
+from skvae.likelihoods.base import LikelihoodHead, RowDistribution
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
 
 # The smallest standard deviation of the noise in FactorAnalysis: that of a constant feature.
@@ -43,7 +43,7 @@ class GaussianHead(LikelihoodHead):
             normal = SpikedNormal(mean, scale, self.constant)
         else:
             normal = Normal(mean, scale.expand_as(mean), validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        return RowDistribution(normal)
 
     def _scale(self):
         """Return the standard deviation of the noise, by feature or one for all."""
@@ -57,9 +57,9 @@ class GaussianHead(LikelihoodHead):
         return self.log_scale.shape[-1] == 1
 
     def closed_form_output(self, solution):
-        """Set the noise of the closed form; return its loadings and a zero bias."""
+        """Set the noise of the closed form; return its loadings and mean."""
         self.set_noise(torch.as_tensor(solution.noise_variance))
-        return torch.as_tensor(solution.loadings), torch.zeros(self.n_raw, dtype=torch.float32)
+        return torch.as_tensor(solution.loadings), torch.as_tensor(solution.mean)
 
     @torch.no_grad()
     def set_noise(self, variance):
@@ -111,14 +111,15 @@ class HeteroscedasticHead(LikelihoodHead):
         variance = torch.exp(2 * log_scale.clamp(max=10.0)) + MIN_NOISE_VARIANCE
         mean = self.likelihood.decoded_mean(mean)
         normal = Normal(mean, variance.sqrt(), validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        return RowDistribution(normal)
 
     def closed_form_output(self, solution):
         """Return the loadings, and a constant log-scale."""
         loadings = torch.as_tensor(solution.loadings, dtype=torch.float32)
         log_scale = torch.as_tensor(solution.noise_variance, dtype=torch.float32).log() / 2
         weight = torch.cat([loadings, torch.zeros_like(loadings)])
-        return weight, torch.cat([torch.zeros_like(log_scale), log_scale])
+        mean = torch.as_tensor(solution.mean, dtype=torch.float32)
+        return weight, torch.cat([mean, log_scale])
 
 
 class SpikedNormal(Normal):

@@ -6,6 +6,7 @@ import torch
 
 from skvae.components import same_parameters
 from skvae.likelihoods import Likelihood
+from skvae.model.completion import Completion
 from skvae.model.corruption import CORRUPTIONS
 from skvae.model.modules import VAE, Autoencoder, Conditional
 from skvae.networks import Network
@@ -30,6 +31,8 @@ class Architecture:
         Strength of the corruption of the rows in training; for autoencoders only.
     corruption : str, default="gaussian"
         Kind of corruption.
+    has_missing : bool, default=False
+        Whether the module is trained on rows with missing values.
     requested_likelihood : Likelihood, default=None
         The likelihood as the caller gave it, which a model that continues must not change.
     """
@@ -41,6 +44,7 @@ class Architecture:
     posterior: Posterior | None = None
     noise: float = field(default=0.0, compare=False)
     corruption: str = field(default="gaussian", compare=False)
+    has_missing: bool = field(default=False, compare=False)
     requested_likelihood: Likelihood | None = None
 
     def check_unchanged(self, present):
@@ -89,7 +93,8 @@ class Architecture:
             Conditional(decoder, head),
         )
         if self.posterior is not None:
-            return VAE(*parts)
+            sizes = units.n_features, self.latent_dim
+            return VAE(*parts, Completion(*sizes) if self.has_missing else None)
         seed = int(torch.randint(2**31, (), generator=generator))
         return Autoencoder(*parts, self.build_corruption(units, seed))
 
@@ -119,9 +124,17 @@ def initialize(module, likelihood, rows, units, closed_form=True):
     head = module.decoder.head
     module.decoder.body.center_output(likelihood.start(head, rows), likelihood.start_gain)
     parts = (module.encoder, module.decoder)
-    if not closed_form or not all(part.body.can_be_affine for part in parts):
-        return
-    solution = likelihood.closed_form(rows, module.latent_dim, units)
-    if solution is not None:
+    starts_linear = (
+        closed_form
+        and likelihood.has_closed_form
+        and all(part.body.can_be_affine for part in parts)
+    )
+    solution = None
+    if module.completion is not None:
+        solution = likelihood.model_of_observed(rows, module.latent_dim, units)
+        module.completion.set_model(solution, is_aligned=starts_linear)
+    elif starts_linear:
+        solution = likelihood.closed_form(rows, module.latent_dim, units)
+    if starts_linear:
         for part in parts:
             part.body.set_affine(*part.head.closed_form_output(solution))

@@ -5,6 +5,9 @@ import copy
 import torch
 from torch import nn
 
+from skvae.data.missing import IncompleteRows
+from skvae.model.completion import Completion
+
 
 class Conditional(nn.Module):
     """A conditional distribution: a network body, then a head that returns a distribution.
@@ -32,10 +35,16 @@ class Conditional(nn.Module):
         self.body = body
         self.head = head
 
+    def inputs(self, x):
+        """Return rows as the body takes them."""
+        return x if self.input_transform is None else self.input_transform(x)
+
     def forward(self, x):
         """Return the distribution given `x`."""
-        if self.input_transform is not None:
-            x = self.input_transform(x)
+        return self.of_inputs(self.inputs(x))
+
+    def of_inputs(self, x):
+        """Return the distribution given inputs of the body."""
         if self.training_dtype is None or not self.training:
             return self.head(self.body(x))
         with torch.autocast(x.device.type, self.training_dtype):
@@ -48,6 +57,12 @@ class VAE(nn.Module):
 
     Rows and densities are in model units.
 
+    Parameters
+    ----------
+    encoder, decoder : Conditional
+    completion : Completion, default=None
+        Needed for rows with missing values.
+
     Attributes
     ----------
     n_batch_axes : int
@@ -57,10 +72,11 @@ class VAE(nn.Module):
 
     n_batch_axes = 0
 
-    def __init__(self, encoder, decoder):
+    def __init__(self, encoder, decoder, completion=None):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.completion = completion
 
     @property
     def latent_dim(self):
@@ -76,9 +92,20 @@ class VAE(nn.Module):
         """Set the dtype of matrix products in training; None is that of the rows."""
         self.encoder.training_dtype = self.decoder.training_dtype = dtype
 
+    def complete(self, x):
+        """Return rows as the other methods take them: as IncompleteRows if some may be."""
+        return x if self.completion is None else self.completion(x, self.encoder.inputs(x))
+
+    def posterior(self, x):
+        """Return q(z|x)."""
+        if not isinstance(x, IncompleteRows):
+            return self.encoder(x)
+        q = self.encoder.of_inputs(x.inputs)
+        return self.encoder.head.widen(q, x.factor, x.is_empty)
+
     def encode(self, x):
         """Return the q(z|x) that the objectives use."""
-        return self.encoder(x)
+        return self.posterior(x)
 
     def prior(self, q):
         """Return p(z) on the device and in the dtype of the posterior `q`."""
@@ -176,6 +203,7 @@ class FittedModule:
         self.module = module.eval().requires_grad_(False)
         self.width = widest_layer(module, n_features)
         self._float64 = None
+        self._completions = {}
 
     def __call__(self, dtype):
         """Return the module in `dtype`, float32 or float64."""
@@ -184,6 +212,17 @@ class FittedModule:
         if self._float64 is None:
             self._float64 = copy.deepcopy(self.module).double()
         return self._float64
+
+    def complete(self, x):
+        """Return the rows of a tensor as the module takes them, if values are missing."""
+        if not x.isnan().any():
+            return x
+        module = self(x.dtype)
+        if module.completion is not None:
+            return module.complete(x)
+        if x.dtype not in self._completions:
+            self._completions[x.dtype] = Completion.of_decoder(module)
+        return self._completions[x.dtype](x, module.encoder.inputs(x))
 
     def trainable_copy(self):
         """Return an independent float32 copy that can be trained further."""

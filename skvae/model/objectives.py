@@ -122,6 +122,7 @@ class Objective:
 
     def row_terms(self, module, x, eps):
         """Return loss, reconstruction and KL of each row, (3, ..., n)."""
+        x = module.complete(x)
         value, reconstruction, kl = self.bound(module, x, eps, self.n_samples, self.beta)
         return torch.stack([-value, reconstruction, kl])
 
@@ -134,7 +135,7 @@ class Objective:
         shape = (self.n_samples, *x.shape[:-1], module.latent_dim)
         eps = torch.randn(shape, generator=generator, device=x.device, dtype=torch.float32)
         beta = self.beta * min(1.0, epoch / self.kl_warmup if self.kl_warmup else 1.0)
-        bound = self.bound(module, x, eps, self.n_samples, beta)
+        bound = self.bound(module, module.complete(x), eps, self.n_samples, beta)
         reported = [part.detach().mean(-1) for part in bound[1:]]
         return torch.stack([-bound.value.mean(-1), *reported])
 

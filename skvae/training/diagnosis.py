@@ -137,7 +137,7 @@ def warn_of_overflow(rows, lost):
 
 
 def _range(X, column, feature_names, argument):
-    low, high = X[:, column].min(), X[:, column].max()
+    low, high = (ends[column] for ends in extremes(X))
     name = column_name(column, feature_names)
     return f"{name} of {argument} ranges from {low:.6g} to {high:.6g}"
 
@@ -153,8 +153,16 @@ def _outlyingness(X):
     """Return how far each column's extremes are from its median, in median deviations."""
     some = dense(X[:: -(-X.shape[0] // _MEDIAN_ROWS)]).astype(np.float64)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        median = np.median(some, axis=0)
-        deviation = np.median(np.abs(some - median), axis=0)
+        median = _median(some)
+        deviation = _median(np.abs(some - median))
         distance = np.maximum(*(np.abs(end - median) for end in extremes(X))) / deviation
     # If most values of a column are equal, the others need not be outliers.
     return np.where(deviation > 0, distance, 0.0)
+
+
+def _median(some):
+    """Return the median of the values of each column, 0 if there are none."""
+    has_values = ~np.isnan(some).all(axis=0)
+    median = np.zeros(some.shape[1])
+    median[has_values] = np.nanmedian(some[:, has_values], axis=0)
+    return median

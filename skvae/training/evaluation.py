@@ -98,7 +98,10 @@ def mean_latent_kl(module, rows):
     Many rows are sampled, evenly spaced.
     """
     rows = _evenly_spaced(rows, _KL_ROWS)
-    parts = [marginal_kl(module.encoder(rows[part])) for part in batches(rows.shape)]
+    parts = [
+        marginal_kl(module.posterior(module.complete(rows[part])))
+        for part in batches(rows.shape)
+    ]
     return torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()
 
 

@@ -1,0 +1,58 @@
+"""Missing values: NaN in the rows of a table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from skvae.data.rows import blocks
+
+
+@dataclass(frozen=True)
+class IncompleteRows:
+    """Rows with missing values, as a model takes them.
+
+    Parameters
+    ----------
+    values : Tensor of shape (..., n, n_features)
+        The rows in model units, with 0 for missing values.
+    missing : Tensor of the same shape, dtype bool
+    inputs : Tensor of the same shape
+        The rows for the encoder, with missing values filled.
+    factor : Tensor of shape (..., n, latent_dim, latent_dim)
+        Lower triangular factor by which a posterior of complete rows is wider without the
+        missing values; the identity for a complete row.
+    """
+
+    values: torch.Tensor
+    missing: torch.Tensor
+    inputs: torch.Tensor
+    factor: torch.Tensor
+
+    @property
+    def is_empty(self):
+        """Rows without any value, (..., n)."""
+        return self.missing.all(-1)
+
+
+def has_missing(X):
+    """Whether an array, a CSR matrix, or rows in model units have NaN."""
+    if sparse.issparse(X):
+        return bool(np.isnan(X.data).any())
+    # The sum of a block is NaN if one of its values is, and much faster than to test each.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return any(np.isnan(float(block.sum())) and _any_nan(block) for block in blocks(X))
+
+
+def _any_nan(block):
+    # A sum is NaN too if there are infinities of both signs.
+    return bool((block != block).any())
+
+
+def masked_as_nan(X):
+    """Return a masked array with NaN under its mask, and anything else unchanged."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    kind = X.dtype if X.dtype.kind == "f" else np.float64
+    return X.astype(kind).filled(np.nan)

@@ -1,0 +1,280 @@
+"""Linear-Gaussian models of rows with missing values, by expectation maximisation.
+
+The model is that of :mod:`skvae.likelihoods.factor_analysis`, and its likelihood that of the
+values that are there: for a row with the columns `o` it is ``N(x_o; mu_o, W_o W_o' + Psi_o)``.
+
+References
+----------
+D. B. Rubin and D. T. Thayer (1982), EM algorithms for ML factor analysis, Psychometrika 47(1).
+C. Liu, D. B. Rubin and Y. N. Wu (1998), Parameter expansion to accelerate EM: the PX-EM
+algorithm, Biometrika 85(4).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from skvae.data.rows import as_float64, blocks
+from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE, LinearGaussian
+
+# A noise variance is estimated as if there were this many rows more, with the variance of the
+# column: with few values a factor can explain a column completely by chance.
+_PSEUDO_ROWS = 0.1
+_MAX_ITERATIONS = 500
+# Gain in nats per row at which the iteration ends.
+_TOLERANCE = 1e-4
+# Elements of the statistics of a sample of rows: most iterations use the sample only.
+_SAMPLE_ELEMENTS = 2**22
+_FULL_PASSES = 3
+
+
+def linear_gaussian_of_observed(rows, latent_dim, *, shared=False, known=None, transform=None):
+    """Return the linear-Gaussian model of rows with missing values.
+
+    Many rows are sampled, evenly spaced, for all iterations but the last ones.
+
+    Parameters
+    ----------
+    rows : Tensor or StreamedRows of shape (n, n_features)
+        In model units, with NaN for missing values.
+    latent_dim : int
+        From ``n_features`` on the surplus dimensions are unused.
+    shared : bool, default=False
+        Whether all features have the same noise, as in probabilistic PCA.
+    known : float, default=None
+        A known noise variance.
+    transform : callable, default=None
+        Applied to the rows first.
+
+    Returns
+    -------
+    LinearGaussian
+        A feature without any value has no loadings, and the noise 1.
+    """
+    read = (
+        _Table.of_rows if transform is None else lambda block: _Table.of_rows(transform(block))
+    )
+    n_rows, n_features = rows.shape
+    rank = max(1, min(latent_dim, n_features - (known is None)))
+    n_sampled = max(2000, _SAMPLE_ELEMENTS // (n_features + (rank + 1) ** 2))
+    sample = read(rows[:: -(-n_rows // n_sampled)])
+    model = _Model.start(sample, rank, shared, known)
+    previous = -math.inf
+    for _ in range(_MAX_ITERATIONS):
+        statistics = sample.expect(model)
+        if statistics.log_likelihood - previous < _TOLERANCE * sample.n_rows:
+            break
+        previous = statistics.log_likelihood
+        model = model.maximize(statistics, shared, known)
+    if n_rows > n_sampled:
+        for _ in range(_FULL_PASSES):
+            parts = (read(block) for block in blocks(rows, most=n_sampled))
+            model = model.maximize(
+                sum_statistics(p.expect(model) for p in parts), shared, known
+            )
+    return model.to_linear_gaussian(latent_dim)
+
+
+@dataclass
+class _Statistics:
+    """Sums over rows that the maximisation step needs; `code` is (z, 1).
+
+    Attributes
+    ----------
+    log_likelihood : float
+    counts : ndarray of shape (n_features,)
+        Numbers of values; the sums of a feature are over the rows where it has one.
+    squares : ndarray of shape (n_features,)
+        Sums of squared values.
+    products : ndarray of shape (n_features, rank + 1)
+        Sums of value times code.
+    codes : ndarray of shape (n_features, rank + 1, rank + 1)
+        Sums of the second moments of the code.
+    all_codes : ndarray of shape (rank + 1, rank + 1)
+        The same over all rows.
+    """
+
+    log_likelihood: float
+    counts: np.ndarray
+    squares: np.ndarray
+    products: np.ndarray
+    codes: np.ndarray
+    all_codes: np.ndarray
+
+
+def sum_statistics(parts):
+    """Add the statistics of several tables."""
+    return _Statistics(*(sum(values) for values in zip(*map(_fields, parts), strict=True)))
+
+
+def _fields(statistics):
+    return vars(statistics).values()
+
+
+class _Table:
+    """Rows with missing values, and their patterns.
+
+    Rows with the same missing values share the covariance of their codes: with gaps in few
+    columns there are few patterns.
+    """
+
+    def __init__(self, values, observed, patterns, pattern_of_row):
+        self.values, self.observed = values, observed
+        self.patterns, self.pattern_of_row = patterns, pattern_of_row
+        self.n_rows = len(values)
+        self.sizes = np.bincount(pattern_of_row, minlength=len(patterns))
+
+    @classmethod
+    def of_rows(cls, rows):
+        """Read a block of rows."""
+        rows = as_float64(rows)
+        observed = ~np.isnan(rows)
+        packed, index = np.unique(np.packbits(observed, axis=1), axis=0, return_inverse=True)
+        patterns = np.unpackbits(packed, axis=1, count=rows.shape[1]).astype(np.float64)
+        return cls(np.where(observed, rows, 0.0), observed, patterns, index.ravel())
+
+    def expect(self, model):
+        """Return the statistics under the posterior of the codes (the expectation step)."""
+        rank = model.loadings.shape[1]
+        weighted = model.loadings / model.noise[:, None]
+        outer = (weighted[:, :, None] * model.loadings[:, None, :]).reshape(len(weighted), -1)
+        precision = np.eye(rank) + (self.patterns @ outer).reshape(-1, rank, rank)
+        factor, log_determinant = _factors(precision)
+        covariance = factor @ factor.transpose(0, 2, 1)
+        centred = np.where(self.observed, self.values - model.mean, 0.0)
+        right = centred @ weighted
+        codes = np.einsum("nij,nj->ni", covariance[self.pattern_of_row], right)
+        log_noise = self.patterns @ (np.log(model.noise) + math.log(2 * math.pi))
+        log_likelihood = -0.5 * (
+            np.sum(np.square(centred) / model.noise)
+            - np.sum(right * codes)
+            + self.sizes @ (log_determinant + log_noise)
+        )
+        codes = np.column_stack([codes, np.ones(self.n_rows)])
+        by_pattern = _sum_by(self.pattern_of_row, codes, len(self.patterns))
+        by_pattern[:, :rank, :rank] += self.sizes[:, None, None] * covariance
+        shape = (len(weighted), rank + 1, rank + 1)
+        return _Statistics(
+            log_likelihood=float(log_likelihood),
+            counts=self.observed.sum(axis=0),
+            squares=np.square(self.values).sum(axis=0),
+            products=self.values.T @ codes,
+            codes=(self.patterns.T @ by_pattern.reshape(len(self.patterns), -1)).reshape(shape),
+            all_codes=by_pattern.sum(axis=0),
+        )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A linear-Gaussian model: ``x = mean + loadings z + noise``."""
+
+    mean: np.ndarray
+    loadings: np.ndarray
+    noise: np.ndarray
+
+    @classmethod
+    def start(cls, table, rank, shared, known):
+        """Return the leading directions of the second moments of pairs that are both there."""
+        counts = table.observed.sum(axis=0)
+        mean = table.values.sum(axis=0) / np.maximum(counts, 1)
+        centred = np.where(table.observed, table.values - mean, 0.0)
+        there = table.observed.astype(np.float64)
+        second = centred.T @ centred / np.maximum(there.T @ there, 1)
+        variance = np.diag(second)
+        values, vectors = np.linalg.eigh(second)
+        values, vectors = values[: -rank - 1 : -1], vectors[:, : -rank - 1 : -1]
+        # Not zero: a loading of zero has no gradient.
+        lengths = np.sqrt(np.maximum(values, 1e-2 * max(values[0], 1e-12)))
+        loadings = vectors * np.where(counts[:, None] > 0, lengths, 0.0)
+        left = np.maximum(variance - np.square(loadings).sum(axis=1), 0.1 * variance)
+        return cls(mean, loadings, _bounded(left, counts, shared, known))
+
+    def maximize(self, statistics, shared, known):
+        """Return the model that is best for these statistics (the maximisation step)."""
+        counts, rank = statistics.counts, self.loadings.shape[1]
+        codes = statistics.codes + np.where(counts > 0, 0.0, 1.0)[:, None, None] * np.eye(
+            rank + 1
+        )
+        solved = np.linalg.solve(codes, statistics.products[:, :, None])[:, :, 0]
+        # Zero but for rounding, and then the noise of a constant feature.
+        errors = np.maximum(statistics.squares - (solved * statistics.products).sum(axis=1), 0)
+        variance = statistics.squares / np.maximum(counts, 1)
+        # A prior mean of the noise: the variance around the mean of the values.
+        variance = np.maximum(variance - np.square(_means(statistics)), 0)
+        if not shared:
+            errors, counts = errors + _PSEUDO_ROWS * variance, counts + _PSEUDO_ROWS
+            noise = errors / counts
+        else:
+            noise = np.full(len(errors), errors.sum() / max(counts.sum(), 1))
+        noise = _bounded(noise, statistics.counts, False, known)
+        loadings, mean = self._standardize_codes(solved, statistics.all_codes)
+        return _Model(mean, loadings, noise)
+
+    @staticmethod
+    def _standardize_codes(solved, all_codes):
+        """Return loadings and mean for codes with mean 0 and covariance 1 over all rows.
+
+        This is the parameter expansion: the model is the same, and the iteration faster.
+        """
+        loadings, mean = solved[:, :-1], solved[:, -1]
+        n_rows = all_codes[-1, -1]
+        centre = all_codes[:-1, -1] / n_rows
+        covariance = all_codes[:-1, :-1] / n_rows - np.outer(centre, centre)
+        return loadings @ np.linalg.cholesky(covariance), mean + loadings @ centre
+
+    def to_linear_gaussian(self, latent_dim):
+        """Return the model with an exact posterior, and unused dimensions if there are any."""
+        n_features, rank = self.loadings.shape
+        loadings = np.zeros((n_features, latent_dim))
+        loadings[:, :rank] = self.loadings
+        return LinearGaussian.from_loadings(loadings, self.noise, self.mean)
+
+
+def _means(statistics):
+    """Return the mean of the values of each feature."""
+    return statistics.products[:, -1] / np.maximum(statistics.counts, 1)
+
+
+def _bounded(noise, counts, shared, known):
+    if known is not None:
+        return np.full(len(noise), known)
+    if shared:
+        noise = np.full(len(noise), noise[counts > 0].mean() if (counts > 0).any() else 1.0)
+    return np.where(counts > 0, np.maximum(noise, MIN_NOISE_VARIANCE), 1.0)
+
+
+def _factors(precision):
+    """Return triangular factors of the inverses, and the log-determinants."""
+    factor = factor_of_inverse(torch.from_numpy(precision)).numpy()
+    diagonal = np.diagonal(factor, axis1=1, axis2=2)
+    return factor, -2 * np.log(diagonal).sum(axis=1)
+
+
+def factor_of_inverse(precision):
+    """Return the lower triangular `factor` with ``factor factor' = precision^-1``.
+
+    Parameters
+    ----------
+    precision : Tensor of shape (..., k, k)
+        Symmetric and positive definite.
+    """
+    # With the order of rows and columns reversed, the Cholesky factor is upper triangular.
+    flipped = torch.linalg.cholesky(precision.flip(-2, -1)).flip(-2, -1)
+    identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    return torch.linalg.solve_triangular(flipped, identity, upper=True).mT
+
+
+def _sum_by(groups, codes, n_groups):
+    """Return the sum of ``code code'`` over the rows of each group."""
+    products = codes[:, :, None] * codes[:, None, :]
+    if n_groups == len(codes):
+        out = np.empty_like(products)
+        out[groups] = products
+        return out
+    out = np.zeros((n_groups, *products.shape[1:]))
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(n_groups))
+    np.add.reduceat(products[order], starts, axis=0, out=out)
+    return out
