@@ -16,7 +16,7 @@ from skvae.training.evaluation import (
     fixed_draws,
     held_out_noise,
     mean_terms,
-    squared_residuals,
+    terms_and_residuals,
 )
 
 
@@ -56,13 +56,18 @@ def test_mean_terms_are_those_of_the_rows_whatever_the_blocks(bound, monkeypatch
     )
 
 
-def test_squared_residuals_are_means_over_the_draws():
-    start, setup = make_setup()
-    module, eps = start(setup.rows).eval(), fixed_draws(setup, 60, 1)
+@pytest.mark.parametrize("n_draws", [1, 16])
+@pytest.mark.parametrize("bound", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_residuals_are_means_over_the_draws_beside_the_terms(bound, n_draws):
+    start, setup = make_setup(bound=bound)
+    module, eps = start(setup.rows).eval(), fixed_draws(setup, 60, 1)[:n_draws]
     q = module.encoder(setup.rows)
     means = torch.stack([module.decoder(q.mean + q.stddev * e).mean for e in eps])
     expected = (setup.rows - means).square().mean(0)
-    torch.testing.assert_close(squared_residuals(module, setup.rows, eps), expected)
+    found = terms_and_residuals(setup.objective, module, setup.rows, eps)
+    torch.testing.assert_close(found[:, 3:], expected)
+    terms = setup.objective.row_terms(module, setup.rows, eps)
+    torch.testing.assert_close(found[:, :3], terms.T)
 
 
 @pytest.mark.parametrize(("shift", "worse"), [(0.0, False), (1.0, False), (100.0, True)])

@@ -12,8 +12,8 @@ from skvae.likelihoods import LIKELIHOODS
 from skvae.model.objectives import OBJECTIVES
 from skvae.training import fit
 from skvae.training.fit import fit_model
-from skvae.training.loop import make_optimizer
 from skvae.training.setup import Stopping
+from skvae.training.steps import make_optimizer
 
 each_mode = pytest.mark.parametrize("mode", ["hold_out", "all", "cv"])
 

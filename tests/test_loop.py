@@ -1,4 +1,4 @@
-"""The training loop: its optimiser, every row once an epoch, one list of numbers."""
+"""The training loop: every row once an epoch, one list of numbers."""
 
 from itertools import chain
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from skvae.networks import MLP
-from skvae.training.loop import make_optimizer, train_epochs, training_mode
+from skvae.training.loop import train_epochs, training_mode
 from skvae.training.setup import Plan
+from skvae.training.steps import make_optimizer
 
 
 def generator(seed=0):
@@ -60,29 +60,6 @@ def epochs_of(module, per_epoch):
     """Rows of each epoch in their order."""
     chunks = range(0, len(module.batches), per_epoch)
     return [list(chain(*module.batches[i : i + per_epoch])) for i in chunks]
-
-
-# -- the optimiser --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n_models", [0, 3])
-def test_only_matrices_decay(n_models):
-    module = Linear(3, 2)
-    module.n_batch_axes = 1 if n_models else 0
-    for parameter in module.parameters():
-        shape = (n_models,) * module.n_batch_axes + parameter.shape
-        parameter.data, parameter.grad = torch.ones(shape), torch.zeros(shape)
-    make_optimizer(module, plan(learning_rate=0.1, weight_decay=0.5)).step()
-    # Without a gradient a step is the decay alone: 1 - rate * decay.
-    torch.testing.assert_close(module.weight, torch.full_like(module.weight, 0.95))
-    assert torch.equal(module.bias, torch.ones_like(module.bias))
-
-
-def test_frozen_parameters_are_left_out():
-    module = Linear(3, 2)
-    module.weight.requires_grad_(False)
-    optimizer = make_optimizer(module, plan())
-    assert [p.shape for group in optimizer.param_groups for p in group["params"]] == [(2,)]
 
 
 # -- the loop -------------------------------------------------------------------------
@@ -175,43 +152,6 @@ def test_the_loop_solves_a_linear_regression(one_cycle):
     torch.testing.assert_close(module.bias, torch.tensor([0.5]), atol=0.02, rtol=0)
 
 
-def rates(n=10, **changes):
-    """Return the learning rate at each step."""
-    module, rows, seen = Recorder(), torch.arange(float(n))[:, None], []
-    optimizer = make_optimizer(module, plan(**changes))
-
-    def terms(batch, epoch):
-        seen.append(optimizer.param_groups[0]["lr"])
-        return module.terms(batch, epoch)
-
-    list(train(module, rows, terms, optimizer=optimizer, **changes))
-    return np.array(seen)
-
-
-@pytest.mark.parametrize("epochs", range(1, 13))
-@pytest.mark.parametrize("n", [4, 8])
-def test_one_cycle_works_for_any_number_of_steps_and_never_exceeds_the_rate(n, epochs):
-    seen = rates(n, epochs=epochs, learning_rate=0.5)
-    assert len(seen) == epochs * n // 4
-    assert (seen > 0).all()
-    assert (seen <= 0.5).all()
-
-
-def test_one_cycle_rises_for_a_fifth_of_the_steps_and_falls_to_nothing():
-    seen = rates(10, epochs=20, learning_rate=0.5)
-    top = seen.argmax()
-    assert top == pytest.approx(0.2 * 60, abs=1)
-    assert seen[top] == pytest.approx(0.5, rel=1e-2)
-    assert (np.diff(seen[:top]) > 0).all()
-    assert (np.diff(seen[top:]) < 0).all()
-    assert seen[0] < 0.1 * 0.5
-    assert seen[-1] < 0.01 * 0.5
-
-
-def test_without_one_cycle_the_rate_stays():
-    np.testing.assert_array_equal(rates(one_cycle=False, learning_rate=0.5), 0.5)
-
-
 def test_an_optimizer_that_is_passed_in_continues():
     module, rows = Recorder(), torch.arange(10.0)[:, None]
     optimizer = make_optimizer(module, plan(one_cycle=False))
@@ -297,26 +237,3 @@ def test_a_gradient_that_is_not_finite_makes_the_epochs_terms_nan():
     module, rows = Spoiled(), torch.arange(10.0)[:, None]
     first, *_ = train(module, rows)
     assert np.isnan(first).all()
-
-
-def test_weights_that_read_many_columns_have_a_lower_rate():
-    generator = torch.Generator().manual_seed(0)
-    body = MLP((8,)).build_encoder(256, 4, None, generator)
-    body.n_batch_axes = 0
-    optimizer = make_optimizer(body, Plan(1, 8, 0.01, 0.1))
-    rates = {
-        name: (group["lr"], group["weight_decay"])
-        for group in optimizer.param_groups
-        for name in group["param_names"]
-    }
-    assert rates == {
-        "hidden.0.weight": (0.005, 0.1),
-        "linear_map.weight": (0.005, 0.1),
-        "output.weight": (0.01, 0.1),
-        "hidden.0.bias": (0.01, 0.0),
-        "output.bias": (0.01, 0.0),
-    }
-    few = MLP((8,)).build_encoder(128, 4, None, generator)
-    assert few.linear_map.rate_scale == 1
-    plain = MLP((8,), linear_map=False).build_encoder(256, 4, None, generator)
-    assert plain.hidden[0].rate_scale == 1

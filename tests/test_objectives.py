@@ -296,8 +296,7 @@ def test_only_the_loss_of_a_batch_has_a_gradient_and_draws_are_fresh():
     generator = torch.Generator().manual_seed(0)
     first, second = (Objective(elbo).batch_terms(vae, x, 0, generator) for _ in range(2))
     assert first[0] != second[0]
-    first[1:].sum().backward()
-    assert all(p.grad is None or not p.grad.any() for p in vae.parameters())
+    assert [term.requires_grad for term in first] == [True, False, False]
 
 
 @pytest.mark.parametrize("n_draws", [1, 100, 128])

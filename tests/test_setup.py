@@ -99,7 +99,7 @@ def test_streams_repeat_and_differ():
 def test_the_loss_is_minus_the_mean_bound_with_its_parts(bound, n_samples):
     start, setup = make_setup(bound=bound, n_samples=n_samples)
     module = start(setup.rows)
-    terms = setup.loss_terms(module)(setup.rows, 0)
+    terms = torch.stack(setup.loss_terms(module)(setup.rows, 0))
     shape = (n_samples, len(setup.rows), module.latent_dim)
     eps = torch.randn(shape, generator=setup.streams.generator("draws"))
     value, reconstruction, kl = bound(module, setup.rows, eps, n_samples)
@@ -110,7 +110,7 @@ def test_the_loss_is_minus_the_mean_bound_with_its_parts(bound, n_samples):
 def test_each_step_has_its_own_draws():
     start, setup = make_setup()
     terms = setup.loss_terms(start(setup.rows))
-    assert not torch.equal(terms(setup.rows, 0), terms(setup.rows, 0))
+    assert terms(setup.rows, 0)[0] != terms(setup.rows, 0)[0]
 
 
 @pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])

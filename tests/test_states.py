@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from skvae.training.loop import make_optimizer, train_epochs
+from skvae.training.loop import train_epochs
 from skvae.training.setup import Plan
 from skvae.training.states import BestState, LastStates, copy_moments, set_moments
+from skvae.training.steps import make_optimizer
 
 
 class Linear(nn.Linear):

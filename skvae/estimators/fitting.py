@@ -27,10 +27,10 @@ from skvae.training.diagnosis import (
     why_start_was_best,
 )
 from skvae.training.evaluation import mean_latent_kl
-from skvae.training.loop import make_optimizer
 from skvae.training.progress import CallbackTasks, Progress, is_search_candidate
 from skvae.training.result import TrainingDivergedError, join_histories
 from skvae.training.setup import Plan, Setup, Stopping
+from skvae.training.steps import make_optimizer
 
 # From the warning through the decorators of `fit` to its caller.
 _STACKLEVEL = 5

@@ -72,12 +72,15 @@ class GaussianHead(LikelihoodHead):
         self.log_scale.copy_(0.5 * free.log())
 
     def shrink(self, variance, shrinkage):
-        """Shrink log-variances (..., n_features) to their mean: not at 0, fully at 1."""
+        """Shrink log-variances (..., n_features) to their mean: not at 0, fully at 1.
+
+        A tensor of several shrinkages, (n, ..., 1), gives (n, ..., n_features).
+        """
         if self._is_shared:
-            return variance
+            return variance.expand(torch.broadcast_shapes(variance.shape, shrinkage.shape))
         log = variance.clamp(min=MIN_NOISE_VARIANCE).log()
-        varies = ~self.constant
-        mean = log[..., varies].mean(-1, keepdim=True) if varies.any() else log
+        varying = log[..., ~self.constant] if self.has_constant else log
+        mean = varying.mean(-1, keepdim=True) if varying.shape[-1] else log
         return torch.exp(log + shrinkage * (mean - log))
 
     def noise_variance(self):
@@ -97,7 +100,8 @@ class GaussianHead(LikelihoodHead):
         if self._is_shared:
             variance = variance.mean(-1, keepdim=True).expand_as(variance)
         variance = variance.clamp(min=MIN_NOISE_VARIANCE)
-        variance = variance.masked_fill(self.constant, _SPIKE_SCALE**2)
+        if self.has_constant:
+            variance = variance.masked_fill(self.constant, _SPIKE_SCALE**2)
         return -0.5 * (residuals / variance + variance.log() + math.log(2 * math.pi)).sum(-1)
 
 

@@ -127,7 +127,7 @@ class Objective:
         return torch.stack([-value, reconstruction, kl])
 
     def batch_terms(self, module, x, epoch, generator):
-        """Return the means of `row_terms` over a batch, (3, ...), with new draws.
+        """Return the means of the three `row_terms` over a batch, with new draws.
 
         Only the loss has a gradient. During the warm-up the weight of the KL term depends on
         the epoch, which counts from 0.
@@ -136,8 +136,8 @@ class Objective:
         eps = torch.randn(shape, generator=generator, device=x.device, dtype=torch.float32)
         beta = self.beta * min(1.0, epoch / self.kl_warmup if self.kl_warmup else 1.0)
         bound = self.bound(module, module.complete(x), eps, self.n_samples, beta)
-        reported = [part.detach().mean(-1) for part in bound[1:]]
-        return torch.stack([-bound.value.mean(-1), *reported])
+        # Not stacked: the loss would pass its gradient through all three.
+        return -bound.value.mean(-1), *(part.detach().mean(-1) for part in bound[1:])
 
 
 @lru_cache(maxsize=8)

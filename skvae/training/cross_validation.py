@@ -10,14 +10,20 @@ import torch
 from skvae.data.rows import Subset, batches
 from skvae.machine import limit_threads
 from skvae.model.modules import batch_modules, member_state
-from skvae.training.evaluation import fixed_draws, held_out_noise, squared_residuals
-from skvae.training.loop import make_optimizer, train_epochs
+from skvae.training.evaluation import (
+    fixed_draws,
+    held_out_noise,
+    row_terms,
+    terms_and_residuals,
+)
+from skvae.training.loop import train_epochs
 from skvae.training.result import (
     Result,
     TrainingDivergedError,
     record_terms,
     train_and_record,
 )
+from skvae.training.steps import make_optimizer
 
 
 def fit_cross_validated(start, setup, n_splits):
@@ -140,9 +146,11 @@ def _set_noise(setup, module, noise):
     rows, eps = setup.rows, fixed_draws(setup, len(setup.rows), module.latent_dim)
     with limit_threads(rows.numel()):
         sums = sum(
-            squared_residuals(module, rows[part], eps[:, part]).sum(0).double().cpu()
+            terms_and_residuals(setup.objective, module, rows[part], eps[:, part])
+            .sum(0)
+            .double()
             for part in batches(rows.shape)
-        )
+        )[3:]
     module.decoder.head.set_noise(torch.maximum(noise, sums / len(rows)).float())
 
 
@@ -224,6 +232,8 @@ class Folds:
         # The noise changes the bound only through the squared residuals, if at all.
         self.sets_noise = self.head.has_noise and setup.objective.is_expectation
         self.groups = _group(modules, *zip(*splits, strict=True), rows.device)
+        sizes = [group.counted.sum(-1).reshape(-1) for group in self.groups]
+        self.sizes = torch.cat(sizes).double()
         n_most = max(len(held_out) for _, held_out in splits)
         # The same draws in each fold.
         self.eps = fixed_draws(setup, n_most, modules[0].latent_dim)
@@ -251,15 +261,12 @@ class Folds:
 
     def evaluate(self):
         """Evaluate all held-out rows, each with the module that was not trained on it."""
-        sums = [self._sums(group) for group in self.groups]
-        terms, residuals = (torch.cat(parts) for parts in zip(*sums, strict=True))
-        sizes = torch.cat([group.counted.sum(-1).reshape(-1) for group in self.groups])
-        sizes = sizes.double().cpu()
-        terms = terms.sum(0) / sizes.sum()
+        sums = torch.cat([self._sums(group) for group in self.groups])
+        terms, residuals = sums[:, :3].sum(0) / self.sizes.sum(), sums[:, 3:]
         if not self.sets_noise:
             return Evaluation(terms.tolist(), None)
-        noise = held_out_noise(self.head, residuals, sizes)
-        means = residuals.sum(0) / sizes.sum()
+        noise = held_out_noise(self.head, residuals, self.sizes)
+        means = residuals.sum(0) / self.sizes.sum()
         reconstruction = float(self.head.expected_log_prob(means, noise))
         kl = float(terms[2])
         loss = self.setup.objective.beta * kl - reconstruction
@@ -267,23 +274,21 @@ class Folds:
 
     @torch.no_grad()
     def _sums(self, group):
-        """Return sums over the held-out rows of each fold: terms and squared residuals.
+        """Return sums over the held-out rows of each fold, in float64.
 
-        They are (n_folds, 3) and (n_folds, n_features), in float64 on the CPU.
+        They are those of the three terms and, if a noise is set from them, of the squared
+        residuals: (n_folds, 3) or (n_folds, 3 + n_features).
         """
         module, rows = group.module.eval(), self.setup.rows
         eps = self.eps.unsqueeze(1) if module.n_batch_axes else self.eps
-        terms, residuals = torch.zeros(()), torch.zeros(rows.shape[1])
+        evaluate = terms_and_residuals if self.sets_noise else row_terms
+        sums = 0
         for part in batches((group.held_out.shape[-1], rows.shape[1])):
-            x, draws = rows[group.held_out[..., part]], eps[..., part, :]
-            counted = group.counted[..., part]
+            x = rows[group.held_out[..., part]]
             with limit_threads(x.numel()):
-                each = self.setup.objective.row_terms(module, x, draws)
-                terms = terms + (each * counted).double().sum(-1).cpu()
-                if self.sets_noise:
-                    squared = squared_residuals(module, x, draws) * counted[..., None]
-                    residuals = residuals + squared.double().sum(-2).cpu()
-        return terms.reshape(3, -1).T, residuals.reshape(-1, rows.shape[1])
+                each = evaluate(self.setup.objective, module, x, eps[..., part, :])
+                sums = sums + (each * group.counted[..., part, None]).double().sum(-2)
+        return sums.reshape(-1, sums.shape[-1])
 
 
 def _group(modules, kept, held_out, device):

@@ -12,7 +12,7 @@ _HELD_OUT_DRAWS = 1000
 _MAX_DRAWS = 16
 # Candidate shrinkages of the noise variances to their mean: full with few rows, and inversely
 # proportional to the number of rows with more.
-_SHRINKAGES = np.linspace(0, 1, 5)
+_SHRINKAGES = torch.linspace(0, 1, 5)
 _FULL_SHRINKAGE_ROWS = 15
 # Number of rows on which start and end are compared.
 _SAMPLED_ROWS = 1024
@@ -56,10 +56,27 @@ def ended_worse(setup, first, last):
     return after - before > max(10, rows.shape[1])
 
 
-def squared_residuals(module, rows, eps):
-    """Return the squared residuals from which a noise is estimated, (..., n, n_features)."""
-    z = module.encoder.head.reparameterize(module.encode(rows), eps)
-    return module.decoder.head.squared_residuals(module.decoder(z), rows).mean(0)
+def row_terms(objective, module, rows, eps):
+    """Return the terms of the objective on each row, (..., n, 3)."""
+    return objective.row_terms(module, rows, eps).movedim(0, -1)
+
+
+def terms_and_residuals(objective, module, rows, eps):
+    """Return the terms and then the squared residuals of rows, (..., n, 3 + n_features).
+
+    A noise is estimated from the residuals, which are means over the draws.
+    """
+    decoded = []
+    # The objective decodes the rows once; for the residuals they need not be again.
+    hook = module.decoder.register_forward_hook(lambda *call: decoded.append(call[-1]))
+    try:
+        terms = row_terms(objective, module, rows, eps)
+    finally:
+        hook.remove()
+    squared = module.decoder.head.squared_residuals(decoded[0], rows)
+    # The objective may leave out the axis of a single draw.
+    squared = squared.mean(0) if squared.ndim > rows.ndim else squared
+    return torch.cat([terms, squared], dim=-1)
 
 
 def held_out_noise(head, residuals, sizes):
@@ -80,15 +97,14 @@ def held_out_noise(head, residuals, sizes):
     -------
     Tensor of shape (n_features,)
     """
-    others = (residuals.sum(0) - residuals) / (sizes.sum() - sizes)[:, None]
-    means = residuals / sizes[:, None]
-
-    def score(shrinkage):
-        noise = head.shrink(others, shrinkage)
-        return float((sizes * head.expected_log_prob(means, noise)).sum())
-
-    shrinkages = _SHRINKAGES * min(1.0, _FULL_SHRINKAGE_ROWS / float(sizes.sum()))
-    return head.shrink(residuals.sum(0) / sizes.sum(), max(shrinkages, key=score))
+    n_rows = sizes.sum()
+    pooled = residuals.sum(0)
+    others = (pooled - residuals) / (n_rows - sizes)[:, None]
+    shrinkages = _SHRINKAGES.to(n_rows) * (_FULL_SHRINKAGE_ROWS / n_rows).clamp(max=1)
+    noises = head.shrink(others, shrinkages[:, None, None])
+    densities = head.expected_log_prob(residuals / sizes[:, None], noises)
+    best = (sizes * densities).sum(-1).argmax()
+    return head.shrink(pooled / n_rows, shrinkages[best])
 
 
 @torch.inference_mode()

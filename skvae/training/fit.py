@@ -9,10 +9,10 @@ from skvae.data.rows import Subset
 from skvae.randomness import RandomStreams
 from skvae.training.cross_validation import fit_cross_validated
 from skvae.training.evaluation import ended_worse, fixed_draws, mean_terms
-from skvae.training.loop import make_optimizer
 from skvae.training.result import Result, TrainingDivergedError, train_and_record
 from skvae.training.setup import FEW_ROWS
 from skvae.training.states import BestState
+from skvae.training.steps import make_optimizer
 
 _N_SPLITS = 5
 # Increase of the held-out loss above which a warning is issued: nats, and nats per feature.

@@ -4,7 +4,6 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.nn.functional import embedding
-from torch.optim.lr_scheduler import OneCycleLR
 
 from skvae.data.rows import indexed_from
 from skvae.machine import (
@@ -14,6 +13,7 @@ from skvae.machine import (
     limit_threads,
     one_thread,
 )
+from skvae.training.steps import Steps, make_optimizer
 
 
 @contextmanager
@@ -29,33 +29,6 @@ def training_mode(precision):
         explain_out_of_memory(),
     ):
         yield
-
-
-def make_optimizer(module, plan):
-    """Return AdamW; biases and other vectors are not decayed.
-
-    The learning rate of a layer's weights is multiplied by its `rate_scale`, if it has one.
-    """
-    n_axes = 2 + module.n_batch_axes
-    groups = {}
-    for layer_name, layer in module.named_modules():
-        for name, parameter in layer.named_parameters(layer_name, recurse=False):
-            if parameter.requires_grad:
-                is_matrix = parameter.ndim >= n_axes
-                scale = getattr(layer, "rate_scale", 1.0) if is_matrix else 1.0
-                groups.setdefault((is_matrix, scale), []).append((name, parameter))
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": plan.learning_rate * scale,
-                "weight_decay": plan.weight_decay if is_matrix else 0.0,
-            }
-            for (is_matrix, scale), parameters in groups.items()
-        ],
-        betas=(0.9, 0.99),
-        fused=True,
-    )
 
 
 def train_epochs(
@@ -78,9 +51,9 @@ def train_epochs(
         Its `n_batch_axes` is the number of leading axes of the parameters: 0, or 1 for
         several models trained together.
     loss_terms : callable
-        Maps a batch of rows and the number of the epoch to means over the batch, (n_terms,)
-        or, for several models, (n_terms, n_models). The first is minimised, the others are
-        reported.
+        Maps a batch of rows and the number of the epoch to a sequence of means over the
+        batch, each a scalar or, for several models, (n_models,). The first is minimised, the
+        others are reported.
     rows : Tensor or StreamedRows of shape (n, n_features)
         Their batches are on the module's device.
     plan : Plan
@@ -108,7 +81,7 @@ def train_epochs(
     parameters = list(module.parameters())
     n_elements = size * max(row_width, rows.shape[1])
     n_products = size * sum(p.numel() for p in parameters)
-    scheduler = _one_cycle(optimizer, plan, -(-n_rows // size)) if plan.one_cycle else None
+    steps = Steps(optimizer, plan, plan.epochs * -(-n_rows // size))
     for epoch in range(plan.epochs):
         module.train()
         order = indices[..., torch.randperm(n_rows, generator=generator)]
@@ -120,11 +93,10 @@ def train_epochs(
                 # zero_grad does the same, but takes a twentieth of a small step.
                 for parameter in parameters:
                     parameter.grad = None
-                (terms[0].sum() if terms.ndim > 1 else terms[0]).backward()
-                optimizer.step()
-                if scheduler is not None:
-                    scheduler.step()
-                totals = totals + terms.detach() * (batch.shape[-1] / n_rows)
+                (terms[0].sum() if terms[0].ndim else terms[0]).backward()
+                steps.step()
+                detached = torch.stack([term.detach() for term in terms])
+                totals = totals + detached * (batch.shape[-1] / n_rows)
                 if on_step is not None and on_step(done, len(batches)):
                     totals *= n_rows / min(done * size, n_rows)
                     break
@@ -132,18 +104,6 @@ def train_epochs(
         # parameter NaN for the rest of the training, so one check per epoch is enough.
         means = totals.mean(-1) if totals.ndim > 1 else totals
         yield (means + 0 * _sum_of(parameters)).tolist()
-
-
-def _one_cycle(optimizer, plan, steps_per_epoch):
-    n_steps = plan.epochs * steps_per_epoch + 1
-    return OneCycleLR(
-        optimizer,
-        max_lr=[group["lr"] for group in optimizer.param_groups],
-        total_steps=n_steps,
-        # torch divides by zero if the rise takes exactly one step.
-        pct_start=max(0.2, 1.5 / n_steps),
-        cycle_momentum=False,
-    )
 
 
 def _take(rows, indices):
