@@ -1,7 +1,18 @@
 """Variational autoencoders for scikit-learn."""
 
-from skvae.estimators import TRUSTED_TYPES, AutoencoderTransformer, VAETransformer
+from skvae.estimators import (
+    TRUSTED_TYPES,
+    AutoencoderTransformer,
+    VAEImputer,
+    VAETransformer,
+)
 
 __version__ = "0.1.0"
 
-__all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAETransformer", "__version__"]
+__all__ = [
+    "TRUSTED_TYPES",
+    "AutoencoderTransformer",
+    "VAEImputer",
+    "VAETransformer",
+    "__version__",
+]

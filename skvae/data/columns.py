@@ -38,7 +38,10 @@ def errors_name_columns(data, name):
     # torch raises RuntimeError if a tensor cannot be converted to an array.
     except (ValueError, TypeError, RuntimeError) as error:
         if not isinstance(error, RuntimeError) and re.search(rf"\b{name}\b", str(error)):
-            raise
+            where = _not_finite_columns(data) if "contains" in str(error) else None
+            if where is None:
+                raise
+            raise ValueError(f"{error}\n{where}") from error
         column = _first_bad_column(data)
         where = name if column is None else f"{column} of {name}"
         kind = ValueError if isinstance(error, ValueError) else TypeError
@@ -60,6 +63,22 @@ def _first_bad_column(data):
         for i in range(data.shape[1] if is_frame or is_array else 0):
             if not _is_real(cells[:, i]):
                 return f"column {data.columns[i]!r}" if is_frame else f"feature {i}"
+    return None
+
+
+def _not_finite_columns(data):
+    """Return a sentence on which columns have NaN or infinity, or None if unknown."""
+    with suppress(Exception), warnings.catch_warnings(action="ignore"):
+        names = getattr(data, "columns", None)
+        values = np.asarray(data, dtype=np.float64)
+        counts = np.count_nonzero(~np.isfinite(values), axis=0)
+        listed = [
+            f"{'feature ' + str(j) if names is None else repr(names[j])} ({counts[j]})"
+            for j in np.flatnonzero(counts)
+        ]
+        if listed:
+            more = f" and {len(listed) - 10} more" if len(listed) > 10 else ""
+            return f"Cells that are not finite, by column: {', '.join(listed[:10])}{more}."
     return None
 
 

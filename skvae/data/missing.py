@@ -30,6 +30,10 @@ class IncompleteRows:
     inputs: torch.Tensor
     factor: torch.Tensor
 
+    def fill(self, values):
+        """Return the rows with those of other rows (n, n_features) for missing values."""
+        return torch.where(self.missing, values, self.values)
+
     @property
     def is_empty(self):
         """Rows without any value, (..., n)."""

@@ -1,6 +1,7 @@
 """The scikit-learn estimators."""
 
 from skvae.estimators.autoencoder import AutoencoderTransformer
+from skvae.estimators.imputer import VAEImputer
 from skvae.estimators.vae import VAETransformer
 from skvae.likelihoods import LIKELIHOODS
 from skvae.networks import NETWORKS, ModuleNetwork
@@ -9,6 +10,7 @@ from skvae.posteriors import POSTERIORS
 _CLASSES = (
     VAETransformer,
     AutoencoderTransformer,
+    VAEImputer,
     ModuleNetwork,
     *NETWORKS.values(),
     *LIKELIHOODS.values(),
@@ -30,4 +32,4 @@ TRUSTED_TYPES = sorted(
     [*(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES), *_OTHERS]
 )
 
-__all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAETransformer"]
+__all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAEImputer", "VAETransformer"]

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skvae.components import resolve
 from skvae.data.columns import errors_name_columns
+from skvae.data.missing import masked_as_nan
 from skvae.data.rows import apply_in_blocks
 from skvae.estimators.fitting import Training
 from skvae.estimators.state import get_state, restored_on_failure, set_state
@@ -250,6 +251,8 @@ class LatentTransformer(
 
     def _validate(self, X, *, reset=False, training=False):
         """Validate rows; if not for training, clip them to the likelihood's support."""
+        if self._allow_missing:
+            X = masked_as_nan(X)
         with errors_name_columns(X, "X"):
             X = validate_data(
                 self,

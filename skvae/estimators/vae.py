@@ -7,17 +7,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.estimators.base import LatentTransformer
+from skvae.estimators.imputation import fixed_draws
+from skvae.estimators.sampling import SamplingMixin
 from skvae.estimators.validation import check_positive_integer
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model.objectives import OBJECTIVES, Bound, Objective, elbo, iwae, quasi_random_normal
+from skvae.model.objectives import OBJECTIVES, Bound, Objective, elbo, iwae
 from skvae.networks import NETWORKS
 from skvae.posteriors import POSTERIORS
-from skvae.randomness import random_generator
 
 _N_DRAWS = 128  # per row, for scores
 
 
-class VAETransformer(LatentTransformer):
+class VAETransformer(SamplingMixin, LatentTransformer):
     """Variational autoencoder: reduces, reconstructs, scores and samples.
 
     The model is ``p(z) = N(0, I)`` and ``p(x|z)`` by a decoder network and a likelihood; an
@@ -238,7 +239,7 @@ class VAETransformer(LatentTransformer):
         n_draws = n_samples * max(1, _N_DRAWS // n_samples)
 
         def bound(model, x):
-            return iwae(model, x, _fixed_draws(model, n_draws), n_samples).value
+            return iwae(model, x, fixed_draws(model, n_draws), n_samples).value
 
         X = self._validate(X)
         return self._apply(bound, X, n_draws=n_draws) + self._units.log_jacobian_of(X)
@@ -259,7 +260,7 @@ class VAETransformer(LatentTransformer):
         check_is_fitted(self)
 
         def bound(model, x):
-            return torch.stack(elbo(model, x, _fixed_draws(model, _N_DRAWS)), dim=1)
+            return torch.stack(elbo(model, x, fixed_draws(model, _N_DRAWS)), dim=1)
 
         X = self._validate(X)
         value, reconstruction, kl = self._apply(bound, X, n_draws=_N_DRAWS).T
@@ -286,41 +287,6 @@ class VAETransformer(LatentTransformer):
         scale = self._apply(lambda model, x: model.encoder.head.spread(model.posterior(x)), X)
         return mean, scale
 
-    def sample(self, n_samples=1, *, mean=False, random_state=None):
-        """Draw new rows from the model.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Rows to draw.
-        mean : bool, default=False
-            Return the means of p(x|z) at codes drawn from the prior, without the
-            likelihood's own noise, as is usual for images.
-        random_state : int, RandomState instance or None, default=None
-            Seeds the draws; None gives new draws on each call.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            In the units of the data.
-        """
-        check_is_fitted(self)
-        check_positive_integer(n_samples, "n_samples")
-        rng = random_generator(random_state)
-        codes = rng.standard_normal((n_samples, self._n_features_out))
-
-        def draw(model, z):
-            p = model.decoder(z)
-            return p.mean if mean else torch.from_numpy(model.decoder.head.draw(p, rng))
-
-        return self._units.to_data(self._apply(draw, codes, units=None))
-
     def _objective(self, continues):
         warmup = 0 if continues else self.kl_warmup
         return Objective(OBJECTIVES[self.objective], int(self.n_samples), self.beta, warmup)
-
-
-def _fixed_draws(model, n_draws):
-    """Return the same draws for every row, in the dtype and on the device of a module."""
-    eps = quasi_random_normal(n_draws, model.latent_dim)
-    return eps.to(next(model.parameters()))[:, None]

@@ -8,6 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names, _get_feature_names
 
 from skvae.data.columns import errors_name_columns
+from skvae.data.missing import masked_as_nan
 
 DTYPES = [np.float64, np.float32]
 
@@ -35,6 +36,8 @@ def check_image_shape(image_shape, n_features):
 
 def check_validation_rows(estimator, X_val):
     """Validate `X_val`; error messages name it."""
+    if estimator._allow_missing:
+        X_val = masked_as_nan(X_val)
     with errors_name_columns(X_val, "X_val"):
         shape = np.shape(X_val)
     if len(shape) != 2 or shape[0] == 0:

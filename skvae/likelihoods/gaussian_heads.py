@@ -92,8 +92,8 @@ class GaussianHead(LikelihoodHead):
         """Return the squared residuals (..., n_features) from which a noise is set."""
         return (x - p.mean).square()
 
-    def expected_log_prob(self, residuals, variance):
-        """Return the mean log-density of rows with these mean squared residuals.
+    def expected_log_probs(self, residuals, variance):
+        """Return the mean log-density of each feature with these mean squared residuals.
 
         `variance` is the noise per feature in model units.
         """
@@ -102,7 +102,7 @@ class GaussianHead(LikelihoodHead):
         variance = variance.clamp(min=MIN_NOISE_VARIANCE)
         if self.has_constant:
             variance = variance.masked_fill(self.constant, _SPIKE_SCALE**2)
-        return -0.5 * (residuals / variance + variance.log() + math.log(2 * math.pi)).sum(-1)
+        return -0.5 * (residuals / variance + variance.log() + math.log(2 * math.pi))
 
 
 class HeteroscedasticHead(LikelihoodHead):

@@ -80,12 +80,28 @@ def reconstruction(model, x, eps, n_samples=1, beta=1.0):
     return Bound(log_prob, log_prob, torch.zeros_like(log_prob))
 
 
+def importance_weights(model, x, eps):
+    """Return draws of z from q(z|x), the p(x|z) for them, and their log-weights.
+
+    The log-weights ``log p(x, z) - log q(z|x)`` are (n_draws, ..., n).
+    """
+    z, p, reconstruction, kl = _draw(model, x, eps)
+    return z, p, reconstruction - kl
+
+
 def _draw_terms(model, x, eps):
     """Return log p(x|z) and log q(z|x) - log p(z) for each draw, both (n_draws, ..., n)."""
+    return _draw(model, x, eps)[2:]
+
+
+def _draw(model, x, eps):
+    """Return draws of z from q(z|x), p(x|z), and the terms of `_draw_terms`."""
     q = model.encode(x)
     head = model.encoder.head
     z = head.reparameterize(q, eps)
-    return model.decoder(z).log_prob(x), head.log_prob(q, eps) - standard_normal_log_prob(z)
+    kl = head.log_prob(q, eps) - standard_normal_log_prob(z)
+    p = model.decoder(z)
+    return z, p, p.log_prob(x), kl
 
 
 OBJECTIVES = {"elbo": elbo, "monte_carlo": monte_carlo, "iwae": iwae}

@@ -15,6 +15,7 @@ from skvae.training.evaluation import (
     held_out_noise,
     row_terms,
     terms_and_residuals,
+    value_counts,
 )
 from skvae.training.loop import train_epochs
 from skvae.training.result import (
@@ -151,7 +152,13 @@ def _set_noise(setup, module, noise):
             .double()
             for part in batches(rows.shape)
         )[3:]
-    module.decoder.head.set_noise(torch.maximum(noise, sums / len(rows)).float())
+    n_values = len(rows)
+    if module.completion is not None:
+        n_values = sum(
+            value_counts(rows[part], torch.ones(part.stop - part.start, device=rows.device))
+            for part in batches(rows.shape)
+        ).clamp(min=1)
+    module.decoder.head.set_noise(torch.maximum(noise, sums / n_values).float())
 
 
 def _cross_validate(start, setup, n_splits):
@@ -234,6 +241,7 @@ class Folds:
         self.groups = _group(modules, *zip(*splits, strict=True), rows.device)
         sizes = [group.counted.sum(-1).reshape(-1) for group in self.groups]
         self.sizes = torch.cat(sizes).double()
+        self.counts = self._value_counts()
         n_most = max(len(held_out) for _, held_out in splits)
         # The same draws in each fold.
         self.eps = fixed_draws(setup, n_most, modules[0].latent_dim)
@@ -265,12 +273,23 @@ class Folds:
         terms, residuals = sums[:, :3].sum(0) / self.sizes.sum(), sums[:, 3:]
         if not self.sets_noise:
             return Evaluation(terms.tolist(), None)
-        noise = held_out_noise(self.head, residuals, self.sizes)
-        means = residuals.sum(0) / self.sizes.sum()
-        reconstruction = float(self.head.expected_log_prob(means, noise))
+        noise = held_out_noise(self.head, residuals, self.sizes, self.counts)
+        n_values = self.counts.sum(0)
+        each = self.head.expected_log_probs(residuals.sum(0) / n_values.clamp(min=1), noise)
+        reconstruction = float((each * (n_values / self.sizes.sum())).sum(-1))
         kl = float(terms[2])
         loss = self.setup.objective.beta * kl - reconstruction
         return Evaluation([loss, reconstruction, kl], noise)
+
+    def _value_counts(self):
+        """Return the number of values of each fold, for each feature or for all of them."""
+        if self.groups[0].module.completion is None:
+            return self.sizes[:, None]
+        counts = [
+            value_counts(self.setup.rows[group.held_out], group.counted)
+            for group in self.groups
+        ]
+        return torch.cat([each.reshape(-1, each.shape[-1]) for each in counts])
 
     @torch.no_grad()
     def _sums(self, group):

@@ -64,7 +64,8 @@ def row_terms(objective, module, rows, eps):
 def terms_and_residuals(objective, module, rows, eps):
     """Return the terms and then the squared residuals of rows, (..., n, 3 + n_features).
 
-    A noise is estimated from the residuals, which are means over the draws.
+    A noise is estimated from the residuals, which are means over the draws, and 0 for
+    missing values.
     """
     decoded = []
     # The objective decodes the rows once; for the residuals they need not be again.
@@ -76,10 +77,24 @@ def terms_and_residuals(objective, module, rows, eps):
     squared = module.decoder.head.squared_residuals(decoded[0], rows)
     # The objective may leave out the axis of a single draw.
     squared = squared.mean(0) if squared.ndim > rows.ndim else squared
+    if module.completion is not None:
+        squared = squared.masked_fill(rows.isnan(), 0.0)
     return torch.cat([terms, squared], dim=-1)
 
 
-def held_out_noise(head, residuals, sizes):
+def value_counts(rows, counted):
+    """Return how many values each feature has, (..., n_features).
+
+    Parameters
+    ----------
+    rows : Tensor of shape (..., n, n_features)
+    counted : Tensor of shape (..., n)
+        1 for rows that count, 0 for others.
+    """
+    return ((~rows.isnan()) * counted[..., None]).double().sum(-2)
+
+
+def held_out_noise(head, residuals, sizes, counts):
     """Return the noise estimated from held-out rows, shrunk towards a common value.
 
     With few rows one noise per feature is a rough estimate, and a common one may be better.
@@ -92,19 +107,26 @@ def held_out_noise(head, residuals, sizes):
         Sums of the squared residuals of each fold, in model units.
     sizes : Tensor of shape (n_folds,)
         Number of rows of each fold.
+    counts : Tensor of shape (n_folds, n_features) or (n_folds, 1)
+        Number of values of each feature.
 
     Returns
     -------
     Tensor of shape (n_features,)
     """
-    n_rows = sizes.sum()
-    pooled = residuals.sum(0)
-    others = (pooled - residuals) / (n_rows - sizes)[:, None]
-    shrinkages = _SHRINKAGES.to(n_rows) * (_FULL_SHRINKAGE_ROWS / n_rows).clamp(max=1)
+    pooled, n_values = residuals.sum(0), counts.sum(0)
+    others = _mean_or_one(pooled - residuals, n_values - counts)
+    shrinkages = _SHRINKAGES.to(sizes) * (_FULL_SHRINKAGE_ROWS / n_values.mean()).clamp(max=1)
     noises = head.shrink(others, shrinkages[:, None, None])
-    densities = head.expected_log_prob(residuals / sizes[:, None], noises)
+    each = head.expected_log_probs(_mean_or_one(residuals, counts), noises)
+    densities = (each * (counts / sizes[:, None])).sum(-1)
     best = (sizes * densities).sum(-1).argmax()
-    return head.shrink(pooled / n_rows, shrinkages[best])
+    return head.shrink(_mean_or_one(pooled, n_values), shrinkages[best])
+
+
+def _mean_or_one(sums, counts):
+    """Return means, or 1, the variance in model units, of features without values."""
+    return torch.where(counts > 0, sums / counts.clamp(min=1), 1.0)
 
 
 @torch.inference_mode()

@@ -1,0 +1,270 @@
+"""Imputation of missing values as a scikit-learn transformer."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.impute import MissingIndicator
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    check_is_fitted,
+    validate_data,
+)
+
+from skvae.data.columns import errors_name_columns
+from skvae.data.missing import masked_as_nan
+from skvae.estimators.latent_dim import choose_latent_dim
+from skvae.estimators.vae import VAETransformer
+from skvae.estimators.validation import DTYPES
+
+
+class VAEImputer(TransformerMixin, BaseEstimator):
+    """Fill missing values by a variational autoencoder.
+
+    A :class:`VAETransformer` is trained on the values that are there. Missing ones are filled
+    with their conditional mean given the others of the row, or with a draw.
+
+    Parameters
+    ----------
+    latent_dim : int or "auto", default="auto"
+        Dimensions of the latent space. "auto" hides a fifth of the values and takes the
+        number with which a factor analysis predicts them best.
+    missing_values : int, float, str, np.nan or None, default=np.nan
+        The placeholder of missing values.
+    sample_posterior : bool, default=False
+        Whether to fill in draws and not conditional means, for multiple imputation.
+    add_indicator : bool, default=False
+        Whether to append indicators of the missing values, as
+        :class:`~sklearn.impute.MissingIndicator` gives them.
+    keep_empty_features : bool, default=False
+        Whether to keep features without any value in `fit`, filled with 0. Else they are
+        dropped.
+    network, likelihood, posterior, objective, n_samples, beta, kl_warmup, init, image_shape, \
+batch_size, max_iter, learning_rate_init, weight_decay, early_stopping, validation_fraction, \
+n_iter_no_change, tol, device, precision, verbose
+        As in :class:`VAETransformer`.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the training, and the draws of `transform` if `sample_posterior` is True. With an
+        integer each call gives the same draws.
+
+    Attributes
+    ----------
+    vae_ : VAETransformer
+        The fitted model, of the features that are kept.
+    indicator_ : MissingIndicator or None
+        Fitted if `add_indicator` is True.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if all are strings.
+
+    See Also
+    --------
+    VAETransformer.impute : The same of a fitted model; keeps frames as they are.
+    sklearn.impute.IterativeImputer : A regression for each feature.
+    sklearn.impute.KNNImputer : Means of similar rows.
+
+    References
+    ----------
+    P.-A. Mattei and J. Frellsen (2019), MIWAE: deep generative modelling and imputation of
+    incomplete data sets, ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAEImputer
+    >>> X = load_iris().data
+    >>> X[::3, 2] = np.nan
+    >>> filled = VAEImputer(latent_dim=1, max_iter=0).fit_transform(X)
+    >>> bool(np.isnan(filled).any())
+    False
+    """
+
+    _parameter_constraints: dict = {
+        **VAETransformer._parameter_constraints,
+        "latent_dim": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "missing_values": [Real, str, None],
+        "sample_posterior": ["boolean"],
+        "add_indicator": ["boolean"],
+        "keep_empty_features": ["boolean"],
+    }
+    _parameter_constraints.pop("warm_start")
+
+    def __init__(
+        self,
+        latent_dim="auto",
+        *,
+        missing_values=np.nan,
+        sample_posterior=False,
+        add_indicator=False,
+        keep_empty_features=False,
+        network="mlp",
+        likelihood="gaussian",
+        posterior="diagonal",
+        objective="elbo",
+        n_samples=1,
+        beta=1.0,
+        kl_warmup=0,
+        init="factor_analysis",
+        image_shape=None,
+        batch_size="auto",
+        max_iter="auto",
+        learning_rate_init=5e-3,
+        weight_decay=0.01,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=25,
+        tol=1e-4,
+        device="auto",
+        precision="float32",
+        random_state=None,
+        verbose=False,
+    ):
+        self.latent_dim = latent_dim
+        self.missing_values = missing_values
+        self.sample_posterior = sample_posterior
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.network = network
+        self.likelihood = likelihood
+        self.posterior = posterior
+        self.objective = objective
+        self.n_samples = n_samples
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.init = init
+        self.image_shape = image_shape
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Train the model on the values of X that are there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows with missing values.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted imputer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or `X` has infinity or no value at all.
+        """
+        self._validate_params()
+        rows = self._validate(X, reset=True)
+        missing = np.isnan(rows)
+        if missing.all():
+            raise ValueError("All values of X are missing: there is nothing to learn from.")
+        kept = np.flatnonzero(self.keep_empty_features | ~missing.all(axis=0))
+        parameters = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name in VAETransformer().get_params(deep=False)
+        }
+        vae = VAETransformer(**parameters)
+        if self.latent_dim == "auto":
+            vae.set_params(latent_dim=choose_latent_dim(vae, rows[:, kept]))
+        vae.fit(rows[:, kept])
+        indicator = None
+        if self.add_indicator:
+            indicator = MissingIndicator(error_on_new=False).fit(rows)
+        self.vae_, self.indicator_, self._kept = vae, indicator, kept
+        return self
+
+    def transform(self, X):
+        """Fill the missing values of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+            The values, without features that had none in `fit` unless
+            `keep_empty_features` is True; then the indicators, if there are any.
+        """
+        check_is_fitted(self)
+        rows = self._validate(X, reset=False)
+        known = rows[:, self._kept]
+        if (
+            known.shape[1] < rows.shape[1]
+            and not np.isnan(np.delete(rows, self._kept, 1)).all()
+        ):
+            warnings.warn(
+                "Features without any value in fit have some now; they are dropped.",
+                UserWarning,
+                stacklevel=2,
+            )
+        filled = self.vae_.impute(
+            known, sample=self.sample_posterior, random_state=self.random_state
+        )
+        if self.indicator_ is None:
+            return filled
+        return np.hstack([filled, self.indicator_.transform(rows)])
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the features, if they had none in `fit`.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        if self.indicator_ is None:
+            return names[self._kept]
+        return np.concatenate([names[self._kept], self.indicator_.get_feature_names_out(names)])
+
+    def _validate(self, X, *, reset):
+        """Return a new array of floats with NaN for missing values."""
+        X, placeholder = masked_as_nan(X), self.missing_values
+        is_nan = placeholder is None or _is_nan(placeholder)
+        with errors_name_columns(X, "X"):
+            rows = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=DTYPES if not isinstance(placeholder, str) else object,
+                ensure_all_finite="allow-nan" if is_nan else True,
+                ensure_min_samples=2 if reset else 1,
+            )
+        if is_nan:
+            return rows
+        missing = rows == placeholder
+        return np.where(missing, np.nan, rows).astype(np.float64)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = _is_nan(self.missing_values)
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _is_nan(value):
+    return isinstance(value, Real) and np.isnan(value)

@@ -1,0 +1,51 @@
+"""Choice of the number of latent dimensions for imputation."""
+
+import numpy as np
+import torch
+
+from skvae.components import resolve
+from skvae.data.rows import open_rows
+from skvae.likelihoods import LIKELIHOODS
+from skvae.model.completion import Completion
+
+_CANDIDATES = (1, 2, 3, 5, 8, 12, 16, 24, 32)
+_HIDDEN_SHARE = 0.2
+_SAMPLED_ROWS = 2000
+
+
+def choose_latent_dim(estimator, X):
+    """Return the number of factors with which hidden values are predicted best.
+
+    A fifth of the values is hidden, and predicted by the linear-Gaussian model of the others.
+    The numbers rise until two in turn are no better.
+
+    Parameters
+    ----------
+    estimator : VAETransformer
+        Its likelihood and its `image_shape` are used.
+    X : ndarray of shape (n, n_features)
+        With NaN for missing values.
+    """
+    X = X[:: -(-len(X) // _SAMPLED_ROWS)]
+    likelihood = resolve(estimator.likelihood, LIKELIHOODS)
+    likelihood = likelihood.for_data(X, estimator.image_shape)
+    units = likelihood.units(X)
+    rows = open_rows(X, units, torch.device("cpu"), likelihood.support)
+    transform = likelihood.input_transform()
+    inputs = rows if transform is None else transform(rows)
+    hidden = torch.from_numpy(np.random.RandomState(0).random_sample(X.shape) < _HIDDEN_SHARE)
+    hidden &= ~rows.isnan()
+    partly = rows.masked_fill(hidden, torch.nan)
+    best, least, n_worse = 1, np.inf, 0
+    for latent_dim in (n for n in _CANDIDATES if n < max(2, X.shape[1])):
+        completion = Completion(X.shape[1], latent_dim)
+        completion.set_model(likelihood.model_of_observed(partly, latent_dim, units), True)
+        filled = completion(partly, inputs.masked_fill(hidden, torch.nan)).inputs
+        error = float((filled - inputs)[hidden].square().mean())
+        if error < least:
+            best, least, n_worse = latent_dim, error, 0
+        else:
+            n_worse += 1
+        if n_worse == 2:
+            break
+    return best

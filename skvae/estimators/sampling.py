@@ -1,0 +1,82 @@
+"""Methods that draw from a fitted model: new rows, and missing values of given ones."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from skvae.data.frames import fill_missing
+from skvae.estimators.imputation import N_DRAWS as N_IMPUTATION_DRAWS
+from skvae.estimators.imputation import conditional_draws, conditional_means
+from skvae.estimators.validation import check_positive_integer
+from skvae.randomness import random_generator
+
+
+class SamplingMixin:
+    """`sample` and `impute` of an estimator with a prior."""
+
+    def sample(self, n_samples=1, *, mean=False, random_state=None):
+        """Draw new rows from the model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Rows to draw.
+        mean : bool, default=False
+            Return the means of p(x|z) at codes drawn from the prior, without the
+            likelihood's own noise, as is usual for images.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws; None gives new draws on each call.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            In the units of the data.
+        """
+        check_is_fitted(self)
+        check_positive_integer(n_samples, "n_samples")
+        rng = random_generator(random_state)
+        codes = rng.standard_normal((n_samples, self._n_features_out))
+
+        def draw(model, z):
+            p = model.decoder(z)
+            return p.mean if mean else torch.from_numpy(model.decoder.head.draw(p, rng))
+
+        return self._units.to_data(self._apply(draw, codes, units=None))
+
+    def impute(self, X, *, sample=False, random_state=None):
+        """Fill the missing values of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+            With NaN, or what its library uses, for missing values.
+        sample : bool, default=False
+            False fills in the conditional means given the values of the row that are there:
+            they minimise the squared error, and are the same on every call. True draws from
+            the conditional distribution; several calls with different seeds are multiple
+            imputations.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draws; None gives new draws on each call.
+
+        Returns
+        -------
+        array, sparse matrix or frame of shape (n_samples, n_features)
+            A copy of `X` of the same type, columns and dtypes, in which only missing values
+            have changed. In columns of integers or booleans they are rounded.
+
+        Notes
+        -----
+        Both are by self-normalised importance sampling with 512 draws of the code per row
+        (Mattei & Frellsen 2019, eqs. 10 to 12), whose weights are truncated (Ionides 2008). A
+        row without any value gets the mean of the model, or a new row.
+        """
+        check_is_fitted(self)
+        rows = self._validate(X)
+        fill = conditional_means
+        if sample:
+            fill = partial(conditional_draws, rng=random_generator(random_state))
+        values = self._units.to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
+        missing = np.isnan(rows.toarray() if hasattr(rows, "toarray") else rows)
+        return fill_missing(X, missing, values)
