@@ -236,7 +236,7 @@ class Folds:
         self.sizes = torch.cat(sizes).double()
         n_most = max(len(held_out) for _, held_out in splits)
         # The same draws in each fold.
-        self.eps = fixed_draws(setup, n_most, modules[0].latent_dim)
+        self.eps = fixed_draws(setup, n_most, modules[0].latent_dim, n_splits)
 
     def train(self):
         """Train the folds, one epoch each in turn; yield the mean terms of each epoch."""

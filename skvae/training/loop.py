@@ -83,7 +83,8 @@ def train_epochs(
     n_products = size * sum(p.numel() for p in parameters)
     steps = Steps(optimizer, plan, plan.epochs * -(-n_rows // size))
     for epoch in range(plan.epochs):
-        module.train()
+        if not module.training:
+            module.train()
         order = indices[..., torch.randperm(n_rows, generator=generator)]
         batches = order.to(indexed_from(rows)).split(size, dim=-1)
         totals = 0
