@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.display import LatentGridFilm
 from skvae.training.progress import Progress
+from skvae.training.steps import Steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -163,15 +164,15 @@ def test_before_the_first_epoch_one_step_is_made(quick, digits):
     [(0.0, 3, 3), (0.3, 11, 15)],
 )
 def test_the_folds_stop_after_the_step(noise, at, steps, autoencoder, iris, monkeypatch):
-    made, step = [], torch.optim.AdamW.step
+    made, step = [], Steps.step
 
-    def pressing(optimizer, *args, **kwargs):
-        made.append(optimizer)
+    def pressing(steps):
+        made.append(steps)
         if len(made) == at:
             signal.raise_signal(signal.SIGINT)
-        return step(optimizer, *args, **kwargs)
+        step(steps)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", pressing)
+    monkeypatch.setattr(Steps, "step", pressing)
     model = autoencoder(early_stopping="cv", noise=noise, max_iter=12)
     with interrupted:
         model.fit(iris)
