@@ -8,7 +8,6 @@ import threading
 
 import numpy as np
 import pytest
-import torch
 from callback_cases import Recorder, path_of
 from helpers import assert_same, outputs
 from sklearn.model_selection import GridSearchCV
@@ -304,13 +303,13 @@ def test_what_was_noted_before_it_is_to_raise_is_not_lost():
 
 def test_partial_fit_is_ended_by_the_first(quick, iris, monkeypatch):
     model = quick().partial_fit(iris)
-    before, step = vars(model).copy(), torch.optim.AdamW.step
+    before, step = vars(model).copy(), Steps.step
 
-    def pressing(optimizer, *args, **kwargs):
+    def pressing(steps):
         signal.raise_signal(signal.SIGINT)
-        return step(optimizer, *args, **kwargs)
+        step(steps)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", pressing)
+    monkeypatch.setattr(Steps, "step", pressing)
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(iris)
     assert vars(model) == before

@@ -141,7 +141,8 @@ def _train_on_all(setup, folds, found, make_folds):
         module.load_state_dict(folds.whole.state_dict())
         result.optimizer = None
     elif folds.has_whole:
-        state = found.state if again is None else again.copy_state()
+        # Only a callback ends the training before the best epoch.
+        state = found.state if kept == epochs else again.copy_state()
         folds.load_whole(state, module, result.optimizer)
     result.stopped_early = kept < setup.plan.epochs
     result.diverged |= found.diverged
