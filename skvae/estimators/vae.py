@@ -26,6 +26,9 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     evidence lower bound (ELBO). With a Gaussian likelihood the training starts at the
     closed-form factor analysis of the data and improves on it.
 
+    Rows may have missing values (NaN). They are left out of ``p(x|z)``, so that every density
+    is one of the values that are there, and `impute` fills them.
+
     Parameters
     ----------
     latent_dim : int, default=2
