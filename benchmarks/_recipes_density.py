@@ -18,12 +18,16 @@ def binarised(seed):
 
 
 def static_mnist(seed):
-    """z=40, 400 ReLU units, MNIST binarised once, at most 100 epochs; published 89.78."""
+    """z=40, 400 ReLU units, MNIST binarised once, at most 100 epochs; published 89.78.
+
+    The rate is the best on held-out training rows, see binary_mnist.py.
+    """
     train, test = binarised(seed)
     vae = VAETransformer(
         latent_dim=40,
         network=MLP((400,), linear_map=False),
         likelihood="bernoulli",
+        learning_rate_init=2e-3,
         max_iter=100,
         random_state=seed,
     )

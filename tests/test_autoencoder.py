@@ -49,7 +49,8 @@ def test_the_start_reconstructs_by_weighted_least_squares(name, k, autoencoder):
     root = np.sqrt(np.maximum(opponent.noise_variance_, 1e-6))
     W = opponent.components_.T / root[:, None]
     codes = np.linalg.lstsq(W, (X / root).T, rcond=None)[0]
-    model = autoencoder(latent_dim=k, max_iter=0).fit(X)
+    likelihood = Gaussian(noise="per_feature")
+    model = autoencoder(latent_dim=k, likelihood=likelihood, max_iter=0).fit(X)
     np.testing.assert_allclose(reconstruct(model, X), codes.T @ (W.T * root), atol=1e-4)
 
 

@@ -56,8 +56,30 @@ def test_many_like_columns_have_one_noise(scaler):
     assert not has_like_columns(faces(spread=3.0))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [300, 1797])
+def test_images_behind_a_standard_scaler_have_one_noise(digits, n_rows, dtype):
+    assert has_like_columns(StandardScaler().fit_transform(digits[:n_rows].astype(dtype)))
+
+
+@pytest.mark.parametrize("scaler", [None, StandardScaler()])
+def test_frequencies_with_many_zeros_have_a_noise_per_feature(scaler):
+    rng = np.random.RandomState(0)
+    rates = np.exp(rng.standard_normal(50) - 1)
+    words = rng.lognormal(size=(500, 50)) * rates * (rng.random_sample((500, 50)) < 0.4)
+    counts = rng.negative_binomial(1, 1 / (1 + 3 * rates), size=(500, 50)).astype(float)
+    for X in (words, np.round(words, 2), counts):
+        assert not has_like_columns(X if scaler is None else scaler.fit_transform(X))
+
+
+def test_scaled_flags_have_a_noise_per_feature():
+    rng = np.random.RandomState(0)
+    flags = rng.random_sample((500, 30)) < rng.random_sample(30)
+    assert not has_like_columns(StandardScaler().fit_transform(flags.astype(float)))
+
+
 def test_the_order_of_rows_and_their_blocks_do_not_matter(digits, monkeypatch):
-    tables = [digits, load_wine().data, faces()]
+    tables = [digits, StandardScaler().fit_transform(digits), load_wine().data, faces()]
     expected = [has_like_columns(X) for X in tables]
     monkeypatch.setattr(rows, "BLOCK_ELEMENTS", 1000)
     assert [has_like_columns(X[::-1]) for X in tables] == expected
