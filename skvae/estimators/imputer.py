@@ -5,7 +5,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.impute import MissingIndicator
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -187,6 +186,9 @@ n_iter_no_change, tol, device, precision, verbose
         vae.fit(rows[:, kept])
         indicator = None
         if self.add_indicator:
+            # It imports half of scikit-learn.
+            from sklearn.impute import MissingIndicator
+
             indicator = MissingIndicator(error_on_new=False).fit(rows)
         self.vae_, self.indicator_, self._kept = vae, indicator, kept
         return self
