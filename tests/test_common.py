@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import AutoencoderTransformer, VAETransformer
+from skvae import AutoencoderTransformer, VAEImputer, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
@@ -19,6 +19,8 @@ CONFIGURATIONS = [
     VAETransformer(posterior="full", max_iter=5),
     VAETransformer(objective="iwae", n_samples=3, max_iter=5),
     VAETransformer(network=MLP(batch_norm=True), max_iter=5),
+    VAEImputer(),
+    VAEImputer(latent_dim=1, max_iter=5, add_indicator=True, keep_empty_features=True),
     AutoencoderTransformer(max_iter=5),
     AutoencoderTransformer(noise=0.3, max_iter=5, early_stopping=False),
     AutoencoderTransformer(noise=0.3, corruption="masking", max_iter=5, early_stopping="cv"),

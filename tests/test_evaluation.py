@@ -84,12 +84,12 @@ def test_only_what_is_far_worse_than_the_start_has_ended_worse(shift, worse):
 
 
 def residual_table(scales, n_rows, seed, n_folds=5):
-    """Return squared residuals (n_rows, n_features), their sums by folds, and the sizes."""
+    """Return squared residuals (n_rows, n_features), their sums by folds, sizes and counts."""
     rng = np.random.RandomState(seed)
     rows = torch.as_tensor((rng.standard_normal((n_rows, len(scales))) * scales) ** 2)
     folds = rows.chunk(n_folds)
     sizes = torch.tensor([len(fold) for fold in folds], dtype=torch.float64)
-    return rows, torch.stack([fold.sum(0) for fold in folds]), sizes
+    return rows, torch.stack([fold.sum(0) for fold in folds]), sizes, sizes[:, None]
 
 
 def noise_head(noise, n_features):
@@ -101,6 +101,18 @@ def test_noises_that_differ_clearly_are_each_features_own(n_rows):
     rows, *folds = residual_table([0.01, 1.0, 100.0], n_rows=n_rows, seed=0)
     noise = held_out_noise(noise_head("per_feature", 3), *folds)
     torch.testing.assert_close(noise, rows.mean(0))
+
+
+def test_a_noise_is_the_mean_over_the_values_that_are_there():
+    rows, sums, sizes, _ = residual_table([0.01, 1.0, 100.0], n_rows=15, seed=0)
+    there = torch.ones(15, 3, dtype=torch.float64)
+    there[:, 1], there[::2, 2] = 0.0, 0.0
+    sums = torch.stack([fold.sum(0) for fold in (rows * there).chunk(5)])
+    counts = torch.stack([fold.sum(0) for fold in there.chunk(5)])
+    noise = held_out_noise(noise_head("per_feature", 3), sums, sizes, counts)
+    # Of the second nothing is known; 1 is its variance in model units.
+    expected = torch.tensor([rows[:, 0].mean(), 1.0, rows[1::2, 2].mean()])
+    torch.testing.assert_close(noise, expected.double())
 
 
 def test_many_rows_are_hardly_drawn_together():

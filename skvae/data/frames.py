@@ -43,7 +43,7 @@ def _fill_polars(X, missing, values):
     filled = []
     for j, column in enumerate(X.iter_columns()):
         if missing[:, j].any():
-            kind = "f" if column.dtype.is_float() else "i"
+            kind = "f" if column.dtype.is_float() else "i" if column.dtype.is_integer() else "b"
             new = type(column)(column.name, _rounded(values[:, j], kind)).cast(column.dtype)
             column = column.zip_with(type(column)(~missing[:, j]), new)
         filled.append(column)
@@ -60,4 +60,7 @@ def _fill_sparse(X, missing, values):
 
 
 def _rounded(values, kind):
-    return np.rint(values) if kind in "iub" else values
+    """Return values as a column of booleans (kind "b") or integers can hold them."""
+    if kind == "b":
+        return values > 0.5
+    return np.rint(values) if kind in "iu" else values

@@ -54,6 +54,14 @@ def _any_nan(block):
     return bool((block != block).any())
 
 
+def check_has_values(name, X):
+    """Return whether values of a table are missing; raise ValueError if all are."""
+    missing = has_missing(X)
+    if missing and all((block != block).all() for block in blocks(X)):
+        raise ValueError(f"All values of {name} are missing.")
+    return missing
+
+
 def masked_as_nan(X):
     """Return a masked array with NaN under its mask, and anything else unchanged."""
     if not isinstance(X, np.ma.MaskedArray):

@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
-from skvae.data.missing import has_missing
+from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
@@ -79,11 +79,11 @@ class Training:
             likelihood = estimator._architecture.likelihood
         else:
             likelihood = self.architecture.likelihood.for_data(X, self.architecture.image_shape)
-        missing = any(map(has_missing, self.tables.values()))
-        if continues:
-            missing |= estimator._architecture.has_missing
+        missing = [check_has_values(name, table) for name, table in self.tables.items()]
         self.architecture = replace(
-            self.architecture, likelihood=likelihood, has_missing=missing
+            self.architecture,
+            likelihood=likelihood,
+            has_missing=any(missing) or (continues and estimator._architecture.has_missing),
         )
         X = likelihood.check_support(X, self.feature_names)
         self.units = estimator._units if continues else likelihood.units(X)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
 )
 
 from skvae.data.columns import errors_name_columns
-from skvae.data.missing import masked_as_nan
+from skvae.data.missing import check_has_values, masked_as_nan
 from skvae.estimators.latent_dim import choose_latent_dim
 from skvae.estimators.vae import VAETransformer
 from skvae.estimators.validation import DTYPES
@@ -52,6 +52,8 @@ n_iter_no_change, tol, device, precision, verbose
     ----------
     vae_ : VAETransformer
         The fitted model, of the features that are kept.
+    n_iter_ : int
+        Epochs of the model's training.
     indicator_ : MissingIndicator or None
         Fitted if `add_indicator` is True.
     n_features_in_ : int
@@ -172,8 +174,7 @@ n_iter_no_change, tol, device, precision, verbose
         self._validate_params()
         rows = self._validate(X, reset=True)
         missing = np.isnan(rows)
-        if missing.all():
-            raise ValueError("All values of X are missing: there is nothing to learn from.")
+        check_has_values("X", rows)
         kept = np.flatnonzero(self.keep_empty_features | ~missing.all(axis=0))
         parameters = {
             name: value
@@ -191,6 +192,7 @@ n_iter_no_change, tol, device, precision, verbose
 
             indicator = MissingIndicator(error_on_new=False).fit(rows)
         self.vae_, self.indicator_, self._kept = vae, indicator, kept
+        self.n_iter_ = vae.n_iter_
         return self
 
     def transform(self, X):
@@ -269,4 +271,4 @@ n_iter_no_change, tol, device, precision, verbose
 
 
 def _is_nan(value):
-    return isinstance(value, Real) and np.isnan(value)
+    return isinstance(value, Real) and bool(np.isnan(value))

@@ -11,6 +11,10 @@ from skvae.model.completion import Completion
 _CANDIDATES = (1, 2, 3, 5, 8, 12, 16, 24, 32)
 _HIDDEN_SHARE = 0.2
 _SAMPLED_ROWS = 2000
+# Ratio of the errors from which on more dimensions are worth their while.
+_WORTHWHILE = 0.995
+# Not a common one: values that are missing by the same draws would be the hidden ones.
+_SEED = 20_140_416
 
 
 def choose_latent_dim(estimator, X):
@@ -33,7 +37,8 @@ def choose_latent_dim(estimator, X):
     rows = open_rows(X, units, torch.device("cpu"), likelihood.support)
     transform = likelihood.input_transform()
     inputs = rows if transform is None else transform(rows)
-    hidden = torch.from_numpy(np.random.RandomState(0).random_sample(X.shape) < _HIDDEN_SHARE)
+    draws = np.random.default_rng(_SEED).random(X.shape)
+    hidden = torch.from_numpy(draws < _HIDDEN_SHARE)
     hidden &= ~rows.isnan()
     partly = rows.masked_fill(hidden, torch.nan)
     best, least, n_worse = 1, np.inf, 0
@@ -42,7 +47,7 @@ def choose_latent_dim(estimator, X):
         completion.set_model(likelihood.model_of_observed(partly, latent_dim, units), True)
         filled = completion(partly, inputs.masked_fill(hidden, torch.nan)).inputs
         error = float((filled - inputs)[hidden].square().mean())
-        if error < least:
+        if error < _WORTHWHILE * least:
             best, least, n_worse = latent_dim, error, 0
         else:
             n_worse += 1

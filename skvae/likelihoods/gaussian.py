@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skvae.data.rows import blocks, feature_moments
@@ -91,7 +92,7 @@ class Gaussian(Likelihood):
         if self.noise != "auto":
             return self
         isotropic = image_shape is not None or has_like_columns(X)
-        return Gaussian("isotropic" if isotropic else "per_feature", self.mean)
+        return clone(self).set_params(noise="isotropic" if isotropic else "per_feature")
 
     @property
     def support(self):
