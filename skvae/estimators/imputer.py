@@ -46,7 +46,8 @@ n_iter_no_change, tol, device, precision, verbose
         As in :class:`VAETransformer`.
     random_state : int, RandomState instance or None, default=None
         Seeds the training, and the draws of `transform` if `sample_posterior` is True. With an
-        integer each call gives the same draws.
+        integer each call gives the same draws; with a RandomState instance or None each gives
+        new ones, for multiple imputation.
 
     Attributes
     ----------
