@@ -104,6 +104,18 @@ def test_a_hatched_pixel_has_two_colours_and_its_neighbour_one(images, damaged):
     assert missing[:, :3].min() > 60
 
 
+def test_missing_pixels_smaller_than_those_of_the_screen_do_not_cover_the_others():
+    X = np.zeros((1, 200 * 200))
+    X[0, ::3] = np.nan
+    drawn = ReconstructionDisplay(X=X, reconstruction=np.zeros_like(X), image_shape=(200, 200))
+    drawn.plot(vmin=0, vmax=1).figure_.canvas.draw()
+    ends = drawn.ax_.transData.transform([(5, 195), (195, 5)]).astype(int)
+    pixels = np.asarray(drawn.figure_.canvas.buffer_rgba())[::-1] / 255
+    (x0, y0), (x1, y1) = ends
+    # A third is light, the rest black.
+    assert 0.15 < pixels[y0:y1, x0:x1, :3].mean() < 0.35
+
+
 def test_what_is_damaged_on_purpose_stands_between_the_truth_and_what_is_filled(
     images, rows, damaged
 ):

@@ -6,8 +6,8 @@ import numpy as np
 
 from skvae.display.estimator_api import model_of
 
-# Of missing pixels. A plain grey could be taken for a value.
-_MISSING = {"facecolor": "0.88", "edgecolor": "0.55", "hatch": "//////", "linewidth": 0}
+# Missing pixels are of one grey with lines of another; a plain one could be taken for a value.
+_GROUND, _LINES = 0.88, "0.55"
 
 
 def find_image_shape(estimator, image_shape, n_features):
@@ -150,7 +150,7 @@ def draw_images(
 
 
 def _hatch(ax, pixels):
-    """Hatch pixels of an image (height, width), which are given by a boolean array."""
+    """Hatch pixels, given by a boolean array of an image's shape (height, width)."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -161,8 +161,10 @@ def _hatch(ax, pixels):
     x = np.stack([starts, ends, ends, starts], axis=1)
     y = np.stack([lines, lines, lines + 1, lines + 1], axis=1)
     path = Path.make_compound_path_from_polys(np.stack([x, y], axis=-1) - 0.5)
-    # Smoothed edges would show between the lines.
-    ax.add_patch(PathPatch(path, antialiased=False, label="missing", **_MISSING))
+    # As an image, behind the other: pixels smaller than the screen's mix with their neighbours.
+    ground = np.where(pixels[..., None], [_GROUND, _GROUND, _GROUND, 1.0], 0.0)
+    ax.imshow(ground, zorder=-1)
+    ax.add_patch(PathPatch(path, fill=False, edgecolor=_LINES, hatch="//////", linewidth=0))
 
 
 def _new_axes(n_rows, n_cols, image_shape, margins, *, tile=0.8, largest=8.0):
