@@ -7,12 +7,9 @@ from setup_cases import Scripted, Witness, curve, make_setup, state
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from skvae.data import rows as rows_module
 from skvae.likelihoods import LIKELIHOODS, Gaussian
-from skvae.model.modules import VAE
 from skvae.networks import MLP
-from skvae.posteriors import POSTERIORS
-from skvae.training.cross_validation import Folds, fit_cross_validated
+from skvae.training.cross_validation import fit_cross_validated
 
 # Dropout, of next to nothing, keeps the folds from being trained as one module: a bound that
 # looks at the modules needs them one by one.
@@ -95,46 +92,6 @@ def test_two_rows_are_enough_for_any_likelihood(likelihood):
 # -- folds as one module --------------------------------------------------------------
 
 
-def folds_together_and_alone(start, setup, n_splits, monkeypatch):
-    """Return the same folds twice: batched and one by one."""
-    together = Folds(start, setup, n_splits)
-    monkeypatch.setattr(VAE, "can_batch", False)
-    alone = Folds(start, setup, n_splits)
-    assert (len(together.groups), len(alone.groups)) == (1, n_splits)
-    return together, alone
-
-
-@pytest.mark.parametrize("n", [30, 32, 334])
-@pytest.mark.parametrize("posterior", POSTERIORS)
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "gaussian of fixed noise"])
-def test_folds_as_one_module_are_evaluated_as_each_alone(likelihood, posterior, n, monkeypatch):
-    X = curve(n) if likelihood != "bernoulli" else (curve(n) > 0).astype(float)
-    start, setup = make_setup(
-        X,
-        likelihood=LIKELIHOODS.get(likelihood, lambda: Gaussian(0.5))(),
-        posterior=POSTERIORS[posterior](),
-    )
-    together, alone = folds_together_and_alone(start, setup, 3, monkeypatch)
-    for _ in together.train():
-        pass
-    trained = dict(together.groups[0].module.named_parameters())
-    for k, group in enumerate(alone.groups):
-        with torch.no_grad():
-            for name, parameter in group.module.named_parameters():
-                parameter.copy_(trained[name][k])
-    expected = alone.evaluate()
-    for batch_rows in (1000, 7):
-        monkeypatch.setattr(rows_module, "BATCH_ROWS", batch_rows)
-        monkeypatch.setattr(rows_module, "BATCH_ELEMENTS", 0)
-        found = together.evaluate()
-        np.testing.assert_allclose(found.terms, expected.terms, rtol=1e-4, atol=1e-4)
-        assert (found.noise is None) == (likelihood != "gaussian")
-        if found.noise is not None:
-            torch.testing.assert_close(found.noise, expected.noise, rtol=1e-4, atol=1e-6)
-    first = together.first_state()
-    assert all(torch.equal(first[name], value[0]) for name, value in trained.items())
-
-
 def test_folds_together_choose_as_well_as_one_by_one():
     # Other draws and orders: the same up to their noise.
     together, alone = (
@@ -144,19 +101,6 @@ def test_folds_together_choose_as_well_as_one_by_one():
 
 
 # -- the noise ------------------------------------------------------------------------
-
-
-def test_held_out_rows_are_scored_under_the_noise_that_they_show():
-    start, setup = make_setup(curve(33), network=ONE_BY_ONE)
-    folds = Folds(start, setup, 5)
-    loss, reconstruction, kl = folds.evaluate().terms
-    noise, rows = folds.evaluate().noise, []
-    for module, _, held_out, _ in folds.groups:
-        module.decoder.head.set_noise(noise.float())
-        eps = folds.eps[:, : len(held_out)]
-        rows.append(setup.objective.row_terms(module, setup.rows[held_out], eps))
-    expected = torch.cat(rows, dim=1).mean(1).tolist()
-    assert [loss, reconstruction, kl] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("noise", ["per_feature", "isotropic"])

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
 from skvae.likelihoods import Gaussian
+from skvae.training.steps import Steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -171,13 +172,13 @@ def test_the_moments_count(quick, iris):
 
 
 def test_a_warm_start_runs_through_a_schedule_of_its_own(quick, iris, monkeypatch):
-    rates, step = [], torch.optim.AdamW.step
+    rates, step = [], Steps.step
 
-    def noted(optimizer, *args, **kwargs):
-        rates.append([group["lr"] for group in optimizer.param_groups])
-        return step(optimizer, *args, **kwargs)
+    def noted(steps):
+        rates.append([group["lr"] for group in steps.groups])
+        step(steps)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    monkeypatch.setattr(Steps, "step", noted)
     model = quick(warm_start=True).fit(iris).set_params(learning_rate_init=0.1).fit(iris)
     assert model.n_iter_ == 6
     first, second = np.split(np.array(rates), 2)

@@ -8,7 +8,6 @@ import threading
 
 import numpy as np
 import pytest
-import torch
 from callback_cases import Recorder, path_of
 from helpers import assert_same, outputs
 from sklearn.model_selection import GridSearchCV
@@ -18,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.display import LatentGridFilm
 from skvae.training.progress import Progress
+from skvae.training.steps import Steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -163,15 +163,15 @@ def test_before_the_first_epoch_one_step_is_made(quick, digits):
     [(0.0, 3, 3), (0.3, 11, 15)],
 )
 def test_the_folds_stop_after_the_step(noise, at, steps, autoencoder, iris, monkeypatch):
-    made, step = [], torch.optim.AdamW.step
+    made, step = [], Steps.step
 
-    def pressing(optimizer, *args, **kwargs):
-        made.append(optimizer)
+    def pressing(steps):
+        made.append(steps)
         if len(made) == at:
             signal.raise_signal(signal.SIGINT)
-        return step(optimizer, *args, **kwargs)
+        step(steps)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", pressing)
+    monkeypatch.setattr(Steps, "step", pressing)
     model = autoencoder(early_stopping="cv", noise=noise, max_iter=12)
     with interrupted:
         model.fit(iris)
@@ -303,13 +303,13 @@ def test_what_was_noted_before_it_is_to_raise_is_not_lost():
 
 def test_partial_fit_is_ended_by_the_first(quick, iris, monkeypatch):
     model = quick().partial_fit(iris)
-    before, step = vars(model).copy(), torch.optim.AdamW.step
+    before, step = vars(model).copy(), Steps.step
 
-    def pressing(optimizer, *args, **kwargs):
+    def pressing(steps):
         signal.raise_signal(signal.SIGINT)
-        return step(optimizer, *args, **kwargs)
+        step(steps)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", pressing)
+    monkeypatch.setattr(Steps, "step", pressing)
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(iris)
     assert vars(model) == before

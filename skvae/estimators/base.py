@@ -89,7 +89,8 @@ class LatentTransformer(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows. Sparse ones are converted to CSR.
+            Training rows. Sparse ones are converted to CSR. `VAETransformer` accepts NaN, and
+            what a frame or masked array has in its place, as missing values.
         y : None
             Ignored.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
@@ -103,9 +104,9 @@ class LatentTransformer(
         Raises
         ------
         ValueError
-            If a parameter is out of range, if `X` has NaN, infinity, values outside the
-            likelihood's support or too few rows, or if training diverges before there is a
-            state to keep. An earlier fit is then kept.
+            If a parameter is out of range, if `X` has infinity, values outside the
+            likelihood's support, no values or too few rows, or (in an autoencoder) NaN, or if
+            training diverges before there is a state to keep. An earlier fit is then kept.
 
         Warns
         -----

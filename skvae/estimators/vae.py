@@ -26,6 +26,9 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     evidence lower bound (ELBO). With a Gaussian likelihood the training starts at the
     closed-form factor analysis of the data and improves on it.
 
+    Rows may have missing values (NaN). They are left out of ``p(x|z)``, so that every density
+    is one of the values that are there, and `impute` fills them.
+
     Parameters
     ----------
     latent_dim : int, default=2
@@ -118,7 +121,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         Noise variance of a Gaussian likelihood, in squared units of the data.
     latent_kl_ : ndarray of shape (latent_dim,)
         Mean KL divergence of each latent dimension from the prior on the training rows
-        (on at most 4096 of them, evenly spaced), in nats. A dimension near 0 carries no
+        (on at most 1024 of them, evenly spaced), in nats. A dimension near 0 carries no
         information (posterior collapse); `fit` warns if all are below 0.01.
     device_ : str
         Where the model was trained.

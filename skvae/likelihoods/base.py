@@ -96,14 +96,17 @@ class Likelihood(Component):
         """Return the closed-form linear-Gaussian model of complete rows."""
         raise NotImplementedError
 
-    def model_of_observed(self, rows, latent_dim, units):
+    def model_of_observed(self, rows, latent_dim, units, tol=1e-4):
         """Return a linear-Gaussian model of rows with missing values.
 
         It fills them for the encoder, and is that of the encoder's inputs. If the likelihood
-        has a closed form, it is also the start of the training.
+        has a closed form, it is also the start of the training. `tol` is the gain per row, in
+        nats, at which the iteration ends.
         """
         transform = self.input_transform()
-        return linear_gaussian_of_observed(rows, latent_dim, shared=True, transform=transform)
+        return linear_gaussian_of_observed(
+            rows, latent_dim, shared=True, transform=transform, tol=tol
+        )
 
     def check_support(self, X, feature_names=None, argument="X"):
         """Return training data, or raise ValueError if they are outside the support.

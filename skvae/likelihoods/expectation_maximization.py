@@ -23,14 +23,14 @@ from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE, LinearGaussian
 # column: with few values a factor can explain a column completely by chance.
 _PSEUDO_ROWS = 0.1
 _MAX_ITERATIONS = 500
-# Gain in nats per row at which the iteration ends.
-_TOLERANCE = 1e-4
 # Elements of the statistics of a sample of rows: most iterations use the sample only.
 _SAMPLE_ELEMENTS = 2**22
 _FULL_PASSES = 3
 
 
-def linear_gaussian_of_observed(rows, latent_dim, *, shared=False, known=None, transform=None):
+def linear_gaussian_of_observed(
+    rows, latent_dim, *, shared=False, known=None, transform=None, tol=1e-4
+):
     """Return the linear-Gaussian model of rows with missing values.
 
     Many rows are sampled, evenly spaced, for all iterations but the last ones.
@@ -47,6 +47,8 @@ def linear_gaussian_of_observed(rows, latent_dim, *, shared=False, known=None, t
         A known noise variance.
     transform : callable, default=None
         Applied to the rows first.
+    tol : float, default=1e-4
+        Gain of an iteration, in nats per row, at which it is the last one.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def linear_gaussian_of_observed(rows, latent_dim, *, shared=False, known=None, t
     previous = -math.inf
     for _ in range(_MAX_ITERATIONS):
         statistics = sample.expect(model)
-        if statistics.log_likelihood - previous < _TOLERANCE * sample.n_rows:
+        if statistics.log_likelihood - previous < tol * sample.n_rows:
             break
         previous = statistics.log_likelihood
         model = model.maximize(statistics, shared, known)

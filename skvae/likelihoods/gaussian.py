@@ -176,13 +176,15 @@ class Gaussian(Likelihood):
         noise = np.where(unseen, 1 / (n_rows + 1), solution.noise_variance)
         return replace(solution, noise_variance=noise)
 
-    def model_of_observed(self, rows, latent_dim, units):
+    def model_of_observed(self, rows, latent_dim, units, tol=1e-4):
         """Return the factor analysis or the probabilistic PCA of the values that are there."""
         if not self.has_closed_form:
-            return super().model_of_observed(rows, latent_dim, units)
+            return super().model_of_observed(rows, latent_dim, units, tol)
         known = self.relative_noise(units) ** 2 if self._fixed else None
         shared = not self._own_scales
-        return linear_gaussian_of_observed(rows, latent_dim, shared=shared, known=known)
+        return linear_gaussian_of_observed(
+            rows, latent_dim, shared=shared, known=known, tol=tol
+        )
 
     @property
     def has_closed_form(self):

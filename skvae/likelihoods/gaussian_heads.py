@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
 
 from skvae.likelihoods.base import LikelihoodHead, RowDistribution
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
@@ -42,7 +42,7 @@ class GaussianHead(LikelihoodHead):
             mean = mean.masked_fill(self.constant, 0.0)
             normal = SpikedNormal(mean, scale, self.constant)
         else:
-            normal = Normal(mean, scale.expand_as(mean), validate_args=False)
+            normal = RowNormal(mean, scale)
         return RowDistribution(normal)
 
     def _scale(self):
@@ -126,7 +126,26 @@ class HeteroscedasticHead(LikelihoodHead):
         return weight, torch.cat([mean, log_scale])
 
 
-class SpikedNormal(Normal):
+class RowNormal(Normal):
+    """Normal whose scale is the same in all rows, and is not copied into each.
+
+    `scale` can be broadcast to `loc`.
+    """
+
+    def __init__(self, loc, scale):
+        self._row_scale = scale
+        self.loc, self.scale = loc, scale.expand_as(loc)
+        # Not that of Normal, which takes longer than a product of a small network.
+        Distribution.__init__(self, loc.shape, validate_args=False)
+
+    def log_prob(self, value):
+        """Log-density per feature."""
+        scale = self._row_scale
+        constant = -0.5 * math.log(2 * math.pi) - scale.log()
+        return torch.sub(constant, ((value - self.loc) / scale).square(), alpha=0.5)
+
+
+class SpikedNormal(RowNormal):
     """Normal whose marked features are a mixture of a narrow spike and a wide slab.
 
     Their density is ``(1 - w) N(x; mean, 1e-6) + w N(x; mean, 1)`` with w = 1e-6.
@@ -134,8 +153,7 @@ class SpikedNormal(Normal):
 
     def __init__(self, loc, scale, spiked):
         self.spiked = spiked
-        scale = torch.where(spiked, _SPIKE_SCALE, scale).expand_as(loc)
-        super().__init__(loc, scale, validate_args=False)
+        super().__init__(loc, torch.where(spiked, _SPIKE_SCALE, scale))
 
     def draw_slab(self, rng):
         """Draw which values come from the slab."""

@@ -2,22 +2,15 @@
 
 import copy
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import torch
 
-from skvae.data.rows import Subset, batches
+from skvae.data.rows import batches
 from skvae.machine import limit_threads
-from skvae.model.modules import batch_modules, member_state
-from skvae.training.evaluation import (
-    fixed_draws,
-    held_out_noise,
-    row_terms,
-    terms_and_residuals,
-    value_counts,
-)
-from skvae.training.loop import train_epochs
+from skvae.training.evaluation import fixed_draws, terms_and_residuals, value_counts
+from skvae.training.folds import Folds
 from skvae.training.result import (
     Result,
     TrainingDivergedError,
@@ -28,12 +21,15 @@ from skvae.training.steps import make_optimizer
 
 
 def fit_cross_validated(start, setup, n_splits):
-    """Choose the epochs by cross-validation, then train on all rows.
+    """Choose the epochs by cross-validation, and train on all rows for as many.
 
     With few rows one held-out part gives a noisy estimate and leaves fewer rows to train on.
     Each fold is trained from its own start, and the number of epochs is the best for all
     held-out rows together. A learned noise is then set from the held-out residuals, because
     those of the training rows are too small.
+
+    Modules that can be batched are trained together with the model of all rows. Its epochs
+    have as many steps as those of the folds, each with another part of the rows.
 
     An interruption ends the training. The first fold's module is then kept in its best
     state, or the start if no epoch was better; the history is that of the folds.
@@ -48,15 +44,15 @@ def fit_cross_validated(start, setup, n_splits):
     -------
     Result
     """
+    make_folds = partial(Folds, start, setup, n_splits)
     with setup.progress.stage("cross-validation", setup.plan.epochs):
-        found = _cross_validate(start, setup, n_splits)
-    module = start(setup.rows)
-    first = copy.deepcopy(module.state_dict())
+        folds = make_folds()
+        found = _cross_validate(setup, folds)
     if not setup.progress.interrupted:
-        result = Result(module, make_optimizer(module, setup.plan))
-        if _train_on_all(setup, found, result, first):
+        result = _train_on_all(setup, folds, found, make_folds)
+        if result is not None:
             return result
-    return _first_fold(setup, found, module, first)
+    return _first_fold(setup, folds, found)
 
 
 @dataclass
@@ -69,52 +65,110 @@ class FoldsResult:
         After each number of epochs, from 0 on.
     history : dict of str to list of float
         Means over the folds, as in `Result`.
+    of_whole : list of ndarray
+        The terms of the model of all rows in each epoch, if it is trained with the folds.
     best : int
         The number of epochs with the smallest held-out loss.
     state : dict or None
-        State of the first fold's module after `best` epochs; None is the start.
+        State of the folds after `best` epochs, as `Folds` copies it; None is the start.
     diverged : bool
-        Whether a fold diverged, which ends the cross-validation.
+        Whether a module diverged, which ends the cross-validation.
     """
 
     evaluations: list
     history: dict = field(default_factory=dict)
+    of_whole: list = field(default_factory=list)
     best: int = 0
     state: dict | None = None
     diverged: bool = False
 
 
-def _train_on_all(setup, found, result, first):
-    """Train on all rows for the best number of epochs; return False when interrupted."""
+def _cross_validate(setup, folds):
+    """Train the folds and evaluate them after each epoch; return the FoldsResult."""
+    found = FoldsResult([folds.evaluate()])
+    epochs = folds.train()
+    # All planned epochs: training first moves away from the closed-form start, and much of
+    # the improvement comes when the learning rate falls.
+    for done in range(1, setup.plan.epochs + 1):
+        setup.progress.begin_epoch()
+        terms = next(epochs)
+        found.diverged = not np.isfinite(terms[0]).all()
+        record_terms(found.history, terms[:, : folds.n_splits].mean(axis=1))
+        if folds.has_whole:
+            found.of_whole.append(terms[:, -1])
+        evaluation = folds.evaluate()
+        record_terms(found.history, evaluation.terms, "validation_")
+        better = evaluation.loss < found.evaluations[found.best].loss
+        found.evaluations.append(evaluation)
+        past_warmup = done > setup.objective.kl_warmup or setup.progress.interrupted
+        if better and past_warmup:
+            found.best, found.state = done, folds.copy_state()
+        if setup.progress.end_epoch() or found.diverged:
+            break
+    return found
+
+
+def _train_on_all(setup, folds, found, make_folds):
+    """Return the result of the best number of epochs on all rows, None if interrupted."""
+    module = copy.deepcopy(folds.whole)
+    result = Result(module, make_optimizer(module, setup.plan))
     evaluations, epochs = found.evaluations, found.best
     # At least one, so that there is a history even if the start is kept.
     n_epochs = max(epochs, 1)
+    # Callbacks see all states of the model: it is trained once more, to the same bits.
+    again = make_folds() if folds.has_whole and setup.progress.tasks is not None else None
 
     def current():
+        if again is not None:
+            again.load_whole(again.copy_state(), module, result.optimizer)
         copied = result.copy()
         _set_noise(setup, copied.module, evaluations[len(result.history["loss"])].noise)
         return copied
 
+    if folds.has_whole:
+        steps = _follow(setup, result, found.of_whole, again, current)
+    else:
+        steps = train_and_record(setup, result, current=current)
     with setup.progress.stage("final training", n_epochs):
-        for done, _ in enumerate(train_and_record(setup, result, current=current), start=1):
+        for done, _ in enumerate(steps, start=1):
             result.record(evaluations[done].terms, "validation_")
             if setup.progress.end_epoch(result.history) or done == n_epochs:
                 break
     if done < n_epochs and setup.progress.interrupted:
-        return False
+        return None
     kept = min(result.n_kept, epochs)
     if kept == 0:
-        result.module.load_state_dict(first)
+        module.load_state_dict(folds.whole.state_dict())
         result.optimizer = None
+    elif folds.has_whole:
+        # Only a callback ends the training before the best epoch.
+        state = found.state if kept == epochs else again.copy_state()
+        folds.load_whole(state, module, result.optimizer)
     result.stopped_early = kept < setup.plan.epochs
     result.diverged |= found.diverged
     _finish(setup, result, evaluations[kept])
-    return True
+    return result
 
 
-def _first_fold(setup, found, module, first):
+def _follow(setup, result, of_whole, again, current):
+    """Record the epochs of the model of all rows; iterate over them.
+
+    They are those of the cross-validation or, unless it is None, of the folds `again`.
+    """
+    epochs = iter(of_whole if again is None else again.train())
+    for done in range(1, len(of_whole) + 1):
+        setup.progress.begin_epoch(current)
+        terms = next(epochs)
+        result.record(terms if again is None else terms[:, -1])
+        result.n_kept = done
+        yield
+
+
+def _first_fold(setup, folds, found):
     """Return the result of an interrupted training: the first fold's module."""
-    module.load_state_dict(found.state if found.best else first)
+    module = folds.whole
+    if found.best:
+        folds.load_first(found.state, module)
     result = Result(
         module,
         history=found.history,
@@ -159,172 +213,3 @@ def _set_noise(setup, module, noise):
             for part in batches(rows.shape)
         ).clamp(min=1)
     module.decoder.head.set_noise(torch.maximum(noise, sums / n_values).float())
-
-
-def _cross_validate(start, setup, n_splits):
-    """Train the folds and evaluate them after each epoch; return the FoldsResult."""
-    folds = Folds(start, setup, n_splits)
-    found = FoldsResult([folds.evaluate()])
-    epochs = folds.train()
-    # All planned epochs: training first moves away from the closed-form start, and much of
-    # the improvement comes when the learning rate falls.
-    for done in range(1, setup.plan.epochs + 1):
-        setup.progress.begin_epoch()
-        terms = next(epochs)
-        found.diverged = not np.isfinite(terms[0])
-        record_terms(found.history, terms)
-        evaluation = folds.evaluate()
-        record_terms(found.history, evaluation.terms, "validation_")
-        better = evaluation.loss < found.evaluations[found.best].loss
-        found.evaluations.append(evaluation)
-        past_warmup = done > setup.objective.kl_warmup or setup.progress.interrupted
-        if better and past_warmup:
-            found.best, found.state = done, folds.first_state()
-        if setup.progress.end_epoch() or found.diverged:
-            break
-    return found
-
-
-class Evaluation(NamedTuple):
-    """Mean terms over all held-out rows, and the noise per feature used for them."""
-
-    terms: list
-    noise: torch.Tensor | None
-
-    @property
-    def loss(self):
-        """Mean loss of the rows, in nats."""
-        return self.terms[0]
-
-
-class _Group(NamedTuple):
-    """Folds trained as one module: all, or a single fold if they cannot be batched.
-
-    Attributes
-    ----------
-    module : Module
-    kept : Tensor of shape (n_folds, n) or (n,)
-        Indices of the rows to train on.
-    held_out : Tensor of shape (n_folds, n_held) or (n_held,)
-        Indices of the others.
-    counted : Tensor of the same shape
-        1 for a held-out row, 0 for one that is repeated to make the folds equally long.
-    """
-
-    module: torch.nn.Module
-    kept: torch.Tensor
-    held_out: torch.Tensor
-    counted: torch.Tensor
-
-
-class Folds:
-    """The folds of a cross-validation, each with its own module.
-
-    Parameters
-    ----------
-    start, setup, n_splits
-        As in `fit_cross_validated`.
-    """
-
-    def __init__(self, start, setup, n_splits):
-        # Imported here, as it would add a third to the package's import time.
-        from sklearn.model_selection import KFold
-
-        self.setup = setup
-        rows = setup.rows
-        splitter = KFold(n_splits, shuffle=True, random_state=setup.streams.seed)
-        splits = [tuple(map(torch.as_tensor, split)) for split in splitter.split(rows)]
-        modules = [start(Subset(rows, kept)) for kept, _ in splits]
-        self.head = modules[0].decoder.head
-        # The noise changes the bound only through the squared residuals, if at all.
-        self.sets_noise = self.head.has_noise and setup.objective.is_expectation
-        self.groups = _group(modules, *zip(*splits, strict=True), rows.device)
-        sizes = [group.counted.sum(-1).reshape(-1) for group in self.groups]
-        self.sizes = torch.cat(sizes).double()
-        self.counts = self._value_counts()
-        n_most = max(len(held_out) for _, held_out in splits)
-        # The same draws in each fold.
-        self.eps = fixed_draws(setup, n_most, modules[0].latent_dim)
-
-    def train(self):
-        """Train the folds, one epoch each in turn; yield the mean terms of each epoch."""
-        each = [
-            train_epochs(
-                group.module,
-                self.setup.loss_terms(group.module, "fold draws", k),
-                self.setup.rows,
-                self.setup.plan,
-                self.setup.streams.generator("fold order", k),
-                indices=group.kept,
-                on_step=self.setup.progress.on_step,
-            )
-            for k, group in enumerate(self.groups)
-        ]
-        for terms in zip(*each, strict=True):
-            yield np.mean(terms, axis=0)
-
-    def first_state(self):
-        """Return a copy of the state of the first fold's module."""
-        return member_state(self.groups[0].module, 0)
-
-    def evaluate(self):
-        """Evaluate all held-out rows, each with the module that was not trained on it."""
-        sums = torch.cat([self._sums(group) for group in self.groups])
-        terms, residuals = sums[:, :3].sum(0) / self.sizes.sum(), sums[:, 3:]
-        if not self.sets_noise:
-            return Evaluation(terms.tolist(), None)
-        noise = held_out_noise(self.head, residuals, self.sizes, self.counts)
-        n_values = self.counts.sum(0)
-        each = self.head.expected_log_probs(residuals.sum(0) / n_values.clamp(min=1), noise)
-        reconstruction = float((each * (n_values / self.sizes.sum())).sum(-1))
-        kl = float(terms[2])
-        loss = self.setup.objective.beta * kl - reconstruction
-        return Evaluation([loss, reconstruction, kl], noise)
-
-    def _value_counts(self):
-        """Return the number of values of each fold, for each feature or for all of them."""
-        if self.groups[0].module.completion is None:
-            return self.sizes[:, None]
-        counts = [
-            value_counts(self.setup.rows[group.held_out], group.counted)
-            for group in self.groups
-        ]
-        return torch.cat([each.reshape(-1, each.shape[-1]) for each in counts])
-
-    @torch.no_grad()
-    def _sums(self, group):
-        """Return sums over the held-out rows of each fold, in float64.
-
-        They are those of the three terms and, if a noise is set from them, of the squared
-        residuals: (n_folds, 3) or (n_folds, 3 + n_features).
-        """
-        module, rows = group.module.eval(), self.setup.rows
-        eps = self.eps.unsqueeze(1) if module.n_batch_axes else self.eps
-        evaluate = terms_and_residuals if self.sets_noise else row_terms
-        sums = 0
-        for part in batches((group.held_out.shape[-1], rows.shape[1])):
-            x = rows[group.held_out[..., part]]
-            with limit_threads(x.numel()):
-                each = evaluate(self.setup.objective, module, x, eps[..., part, :])
-                sums = sums + (each * group.counted[..., part, None]).double().sum(-2)
-        return sums.reshape(-1, sums.shape[-1])
-
-
-def _group(modules, kept, held_out, device):
-    """Return one group of all folds if the modules can be batched, else one per fold."""
-    if not all(module.can_batch for module in modules):
-        return [
-            _Group(module, *indices, torch.ones(len(indices[1]), device=device))
-            for module, *indices in zip(modules, kept, held_out, strict=True)
-        ]
-    # Make the folds equally long: drop a training row, or repeat a held-out row.
-    n_kept, n_held = min(map(len, kept)), max(map(len, held_out))
-    places = torch.arange(n_held)
-    return [
-        _Group(
-            batch_modules(modules),
-            torch.stack([indices[:n_kept] for indices in kept]),
-            torch.stack([indices[places.clamp(max=len(indices) - 1)] for indices in held_out]),
-            torch.stack([places < len(indices) for indices in held_out]).float().to(device),
-        )
-    ]

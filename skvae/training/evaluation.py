@@ -14,19 +14,20 @@ _MAX_DRAWS = 16
 # proportional to the number of rows with more.
 _SHRINKAGES = torch.linspace(0, 1, 5)
 _FULL_SHRINKAGE_ROWS = 15
-# Number of rows on which start and end are compared.
-_SAMPLED_ROWS = 1024
-# Number of rows for the mean KL; all would take a fifth of an epoch.
-_KL_ROWS = 4096
+# Number of rows on which start and end are compared; more would take time.
+_SAMPLED_ROWS = 256
+# Number of rows for the mean KL; all would take a sixth of an epoch.
+_KL_ROWS = 1024
 
 
-def fixed_draws(setup, n_rows, latent_dim):
+def fixed_draws(setup, n_rows, latent_dim, n_folds=1):
     """Return standard normal draws, (n_draws, n_rows, latent_dim), the same on every call.
 
-    All states of a training are compared under the same draws.
+    All states of a training are compared under the same draws. Several folds of `n_rows`
+    each, whose mean is taken, need fewer.
     """
     n_samples = setup.objective.n_samples
-    n_groups = int(np.clip(_HELD_OUT_DRAWS // (n_rows * n_samples), 1, _MAX_DRAWS))
+    n_groups = int(np.clip(_HELD_OUT_DRAWS // (n_folds * n_rows * n_samples), 1, _MAX_DRAWS))
     shape = (n_groups * n_samples, n_rows, latent_dim)
     generator = setup.streams.generator("held-out draws")
     eps = torch.randn(shape, generator=generator, dtype=torch.float32)
@@ -44,16 +45,20 @@ def mean_terms(objective, module, rows, eps):
     return torch.cat(parts, dim=-1).mean(-1).tolist()
 
 
-def ended_worse(setup, first, last):
-    """Whether a trained module is far worse than its start on evenly spaced rows.
+def sampled_loss(setup, module):
+    """Return a module's mean loss on evenly spaced training rows."""
+    rows = _evenly_spaced(setup.rows, _SAMPLED_ROWS)
+    eps = fixed_draws(setup, len(rows), module.latent_dim)
+    return mean_terms(setup.objective, module, rows, eps)[0]
+
+
+def ended_worse(setup, start_loss, module):
+    """Whether a trained module's `sampled_loss` is far above that of its start.
 
     The loss may fall from epoch to epoch and still end above that of the start. An increase
     of up to 10 nats, or one per feature, is ignored: a short training can cause it.
     """
-    rows = _evenly_spaced(setup.rows, _SAMPLED_ROWS)
-    eps = fixed_draws(setup, len(rows), first.latent_dim)
-    before, after = (mean_terms(setup.objective, one, rows, eps)[0] for one in (first, last))
-    return after - before > max(10, rows.shape[1])
+    return sampled_loss(setup, module) - start_loss > max(10, setup.rows.shape[1])
 
 
 def row_terms(objective, module, rows, eps):

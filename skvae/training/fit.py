@@ -1,6 +1,5 @@
 """Train a model: all epochs, early stopping on held-out rows, or cross-validation."""
 
-import copy
 import math
 
 import torch
@@ -8,7 +7,7 @@ import torch
 from skvae.data.rows import Subset
 from skvae.randomness import RandomStreams
 from skvae.training.cross_validation import fit_cross_validated
-from skvae.training.evaluation import ended_worse, fixed_draws, mean_terms
+from skvae.training.evaluation import ended_worse, fixed_draws, mean_terms, sampled_loss
 from skvae.training.result import Result, TrainingDivergedError, train_and_record
 from skvae.training.setup import FEW_ROWS
 from skvae.training.states import BestState
@@ -60,7 +59,8 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
         result = Result(*resumed)
     if mode == "hold_out":
         held_out = _HeldOut(setup, result, stopping, rows_val)
-    first = copy.deepcopy(result.module) if mode == "all" and stopping is not None else None
+    compares = mode == "all" and stopping is not None
+    start_loss = sampled_loss(setup, result.module) if compares else None
     for done, _ in enumerate(train_and_record(setup, result, indices), start=1):
         terms = None if held_out is None else held_out.evaluate()
         result.stopped_early |= setup.progress.end_epoch(result.history)
@@ -74,9 +74,9 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
             result.module.load_state_dict(start(setup.rows).state_dict())
     elif result.diverged and result.n_kept == 0:
         raise TrainingDivergedError(result.history["loss"][-1])
-    elif first is not None and not result.stopped_early and setup.plan.epochs > 0:
+    elif compares and not result.stopped_early and setup.plan.epochs > 0:
         # A training that was stopped early is not compared: the rate had not fallen.
-        result.worsened = ended_worse(setup, first, result.module)
+        result.worsened = ended_worse(setup, start_loss, result.module)
     return result
 
 

@@ -60,7 +60,9 @@ def train_epochs(
     generator : torch.Generator
         Draws the order of the rows; on the CPU.
     indices : Tensor of shape (n,) or (n_models, n), default=None
-        The rows to train on, by default all; for several models those of each.
+        The rows to train on, by default all; for several models those of each. Or an object
+        with the shape of such a tensor, whose method ``shuffled(generator)`` returns that of
+        one epoch.
     optimizer : Optimizer, default=None
         Optimiser of a training that continues; by default a new one.
     row_width : int, default=0
@@ -72,8 +74,8 @@ def train_epochs(
     Yields
     ------
     list of float
-        The epoch's mean terms, NaN if a loss, a gradient or a parameter is not finite. To
-        end the training early, stop iterating.
+        The epoch's mean terms, for several models a list of each. They are NaN if a loss, a
+        gradient or a parameter is not finite. To end the training early, stop iterating.
     """
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
@@ -83,8 +85,9 @@ def train_epochs(
     n_products = size * sum(p.numel() for p in parameters)
     steps = Steps(optimizer, plan, plan.epochs * -(-n_rows // size))
     for epoch in range(plan.epochs):
-        module.train()
-        order = indices[..., torch.randperm(n_rows, generator=generator)]
+        if not module.training:
+            module.train()
+        order = _shuffled(indices, generator)
         batches = order.to(indexed_from(rows)).split(size, dim=-1)
         totals = 0
         with limit_threads(n_elements, n_products):
@@ -102,8 +105,13 @@ def train_epochs(
                     break
         # The only transfer from the device per epoch. A gradient that is not finite makes a
         # parameter NaN for the rest of the training, so one check per epoch is enough.
-        means = totals.mean(-1) if totals.ndim > 1 else totals
-        yield (means + 0 * _sum_of(parameters)).tolist()
+        yield (totals + 0 * _sum_of(parameters)).tolist()
+
+
+def _shuffled(indices, generator):
+    if not isinstance(indices, torch.Tensor):
+        return indices.shuffled(generator)
+    return indices[..., torch.randperm(indices.shape[-1], generator=generator)]
 
 
 def _take(rows, indices):

@@ -5,14 +5,17 @@ import math
 
 
 class LastStates:
-    """Keeps copies of a module's last two states, updated in place."""
+    """Keeps copies of the last two states of a module, updated in place."""
 
     def __init__(self, module):
         self.module = module
-        self._states = [copy.deepcopy(module.state_dict()) for _ in range(2)]
+        self._states = [copy.deepcopy(module.state_dict())]
 
     def update(self):
-        """Replace the older copy by the current state."""
+        """Copy the current state, in place of the older of two copies."""
+        if len(self._states) < 2:
+            self._states.insert(0, copy.deepcopy(self.module.state_dict()))
+            return
         self._states.reverse()
         for name, value in self.module.state_dict().items():
             self._states[0][name].copy_(value)

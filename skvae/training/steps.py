@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch.optim.adamw import adamw
 
 # The rates of OneCycleLR: the peak over the first one, and that over the last one.
 _PEAK_OVER_FIRST, _FIRST_OVER_LAST = 25, 1e4
@@ -84,20 +85,21 @@ class Steps:
         for group, part, (means, squares, counts) in zip(
             self.groups, gradients, self._moments, strict=True
         ):
-            torch._foreach_add_(counts, 1)
-            torch._fused_adamw_(
+            adamw(
                 group["params"],
                 part,
                 means,
                 squares,
                 [],
                 counts,
-                lr=group["lr"],
+                foreach=False,
+                fused=True,
+                amsgrad=False,
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
+                lr=group["lr"],
                 weight_decay=group["weight_decay"],
                 eps=group["eps"],
-                amsgrad=False,
                 maximize=False,
             )
 
