@@ -78,6 +78,14 @@ def test_each_placeholder_of_missing_values(placeholder, gaps):
     np.testing.assert_array_equal(found, imputer().fit_transform(gaps))
 
 
+def test_missing_values_of_pandas_under_either_name(gaps):
+    frame = pd.DataFrame(gaps, columns=list("abcdef")).convert_dtypes()
+    for placeholder in (pd.NA, np.nan):
+        model = imputer(missing_values=placeholder)
+        assert model.__sklearn_tags__().input_tags.allow_nan
+        np.testing.assert_allclose(model.fit_transform(frame), imputer().fit_transform(gaps))
+
+
 def test_a_placeholder_other_than_nan_refuses_nan(gaps):
     with pytest.raises(ValueError, match="contains NaN"):
         imputer(missing_values=-1).fit(gaps)

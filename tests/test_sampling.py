@@ -101,6 +101,13 @@ def flags_and_counts():
 DTYPES = {"count": "Int64", "flag": "boolean", "single": "Float32", "double": "float64"}
 
 
+def test_a_list_with_none_becomes_an_array_of_numbers(linear, gaps):
+    rows = [[None if np.isnan(value) else value for value in row] for row in gaps[:5].tolist()]
+    filled = linear.impute(rows)
+    assert filled.dtype == np.float64
+    np.testing.assert_array_equal(filled, linear.impute(gaps[:5]))
+
+
 def test_pandas_frames_keep_index_columns_and_dtypes():
     whole = flags_and_counts().astype(DTYPES)
     frame = whole.mask(np.random.RandomState(1).random_sample(whole.shape) < 0.2)

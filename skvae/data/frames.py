@@ -22,7 +22,8 @@ def fill_missing(X, missing, values):
         return _fill_polars(X, missing, values)
     if sparse.issparse(X):
         return _fill_sparse(X, missing, values)
-    filled = np.array(X, subok=True)
+    # In a list there may be None, which would make it an array of objects.
+    filled = np.array(X, subok=True, dtype=None if hasattr(X, "dtype") else values.dtype)
     filled[missing] = values[missing]
     return filled
 

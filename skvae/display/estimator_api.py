@@ -38,6 +38,22 @@ def decode(estimator, codes):
     return np.asarray(_ask(estimator, "inverse_transform", "to decode codes")(codes))
 
 
+def impute(estimator, X):
+    """Return X with missing values filled, in the units of X; None if none can be filled."""
+    *before, model = steps_of(estimator)
+    missing = np.isnan(check_rows(X))
+    if not missing.any() or not hasattr(model, "impute"):
+        return None
+    rows = X
+    for step in before:
+        rows = step.transform(rows)
+    rows = model.impute(rows)
+    for step in reversed(before):
+        rows = _ask(step, "inverse_transform", "to go back to the units of X")(rows)
+    # The way there and back may change the others by rounding, or more.
+    return np.where(missing, check_rows(rows), check_rows(X))
+
+
 def draw(estimator, n_samples, mean, random_state):
     """Return samples of the model, transformed back by the steps before it."""
     check_is_fitted(estimator)
@@ -83,7 +99,9 @@ def n_features_of(estimator):
 
 
 def check_rows(X, name="X"):
-    """Return rows as a numeric array, which may have missing values."""
+    """Return rows as a numeric array, with NaN for missing values."""
+    if isinstance(X, np.ma.MaskedArray):
+        X = X.astype(float).filled(np.nan)
     return check_array(X, ensure_all_finite="allow-nan", input_name=name)
 
 

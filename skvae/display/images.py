@@ -6,6 +6,9 @@ import numpy as np
 
 from skvae.display.estimator_api import model_of
 
+# Missing pixels are of one grey with lines of another; a plain one could be taken for a value.
+_GROUND, _LINES = 0.88, "0.55"
+
 
 def find_image_shape(estimator, image_shape, n_features):
     """Return (H, W) or (H, W, 3), or None if rows are no images.
@@ -92,6 +95,7 @@ def draw_images(
     image_shape,
     *,
     reference=None,
+    missing=None,
     gap=None,
     margins=(0.2, 0.2),
     xlabels=None,
@@ -109,6 +113,8 @@ def draw_images(
     image_shape : (H, W) or (H, W, 3)
     reference : array-like, default=None
         Values that set the range; by default those of the images.
+    missing : ndarray of the shape of `tiles`, dtype bool, default=None
+        Values that are missing; their pixels are hatched.
     gap : int, default=None
         Pixels between images.
     xlabels, ylabels : dict of int to str, default=None
@@ -130,6 +136,10 @@ def draw_images(
         colours = np.where(alpha, rescale(image, low, high), 1.0)
         image = np.concatenate([colours, alpha], axis=-1)
     artist = ax.imshow(image, vmin=low, vmax=high, **options)
+    if missing is not None and missing.any():
+        # Between images there is nothing, NaN, which is not missing.
+        places = mosaic(missing, image_shape, gap) == 1
+        _hatch(ax, places if places.ndim == 2 else places.any(axis=-1))
     for axis, side, labels in ((ax.yaxis, height, ylabels), (ax.xaxis, width, xlabels)):
         centres = np.array([*(labels or ())]) * (side + gap) + (side - 1) / 2
         axis.set_ticks(centres, (labels or {}).values())
@@ -137,6 +147,24 @@ def draw_images(
     for spine in ax.spines.values():
         spine.set_visible(False)
     return artist
+
+
+def _hatch(ax, pixels):
+    """Hatch pixels, given by a boolean array of an image's shape (height, width)."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+
+    # One rectangle for each run of pixels in a line.
+    steps = np.diff(np.pad(pixels.astype(int), ((0, 0), (1, 1))), axis=1)
+    lines, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    x = np.stack([starts, ends, ends, starts], axis=1)
+    y = np.stack([lines, lines, lines + 1, lines + 1], axis=1)
+    path = Path.make_compound_path_from_polys(np.stack([x, y], axis=-1) - 0.5)
+    # As an image, behind the other: pixels smaller than the screen's mix with their neighbours.
+    ground = np.where(pixels[..., None], [_GROUND, _GROUND, _GROUND, 1.0], 0.0)
+    ax.imshow(ground, zorder=-1)
+    ax.add_patch(PathPatch(path, fill=False, edgecolor=_LINES, hatch="//////", linewidth=0))
 
 
 def _new_axes(n_rows, n_cols, image_shape, margins, *, tile=0.8, largest=8.0):

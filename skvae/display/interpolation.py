@@ -141,6 +141,7 @@ class InterpolationDisplay(RowsDisplay):
             labels = ["data", *labels, "data"]
         layout = {"reference": self.ends, "margins": (0.2, 0.6)}
         layout["xlabels"] = dict(enumerate(labels))
+        layout["missing"] = np.isnan(rows[None])
         self._draw_images(ax, rows[None], layout | options)
         self.ax_.set_xlabel("position on the path")
 

@@ -6,7 +6,13 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display.estimator_api import check_rows, decode, encode, feature_names_of
+from skvae.display.estimator_api import (
+    check_rows,
+    decode,
+    encode,
+    feature_names_of,
+    impute,
+)
 from skvae.display.images import find_image_shape
 from skvae.display.panels import limits_of
 from skvae.display.rows import RowsDisplay
@@ -16,7 +22,10 @@ class ReconstructionDisplay(RowsDisplay):
     """Rows and their reconstructions by a model.
 
     Images are drawn above their reconstructions. For a table, the reconstruction of each
-    feature is drawn against its value. Use :meth:`from_estimator` to create one.
+    feature is drawn against its value. Missing pixels are hatched. Where values are missing,
+    those that the model fills in are drawn too: as images of their own, in a table against
+    the true value, or as ticks at the left where there is none. Use :meth:`from_estimator` to
+    create one.
 
     Parameters
     ----------
@@ -26,6 +35,8 @@ class ReconstructionDisplay(RowsDisplay):
         The rows as reconstructed by the model.
     X_noisy : ndarray of shape (n_samples, n_features), default=None
         Corrupted rows, which the model was given to restore.
+    X_filled : ndarray of shape (n_samples, n_features), default=None
+        The rows that the model was given, with missing values filled.
     feature_names : ndarray of shape (n_features,), default=None
         By default x0, x1, ...
     image_shape : tuple of int, default=None
@@ -53,11 +64,19 @@ class ReconstructionDisplay(RowsDisplay):
     """
 
     def __init__(
-        self, *, X, reconstruction, X_noisy=None, feature_names=None, image_shape=None
+        self,
+        *,
+        X,
+        reconstruction,
+        X_noisy=None,
+        X_filled=None,
+        feature_names=None,
+        image_shape=None,
     ):
         self.X = X
         self.reconstruction = reconstruction
         self.X_noisy = X_noisy
+        self.X_filled = X_filled
         self.feature_names = feature_names
         self.image_shape = image_shape
 
@@ -71,10 +90,11 @@ class ReconstructionDisplay(RowsDisplay):
         ----------
         estimator : object
             A fitted estimator with `transform` and `inverse_transform`, or a fitted
-            Pipeline of such.
+            Pipeline of such. Missing values are filled by its `impute`, if it has one.
         X : array-like of shape (n_samples, n_features)
         X_noisy : array-like of shape (n_samples, n_features), default=None
-            The same rows, corrupted. The model is then applied to these.
+            The same rows, corrupted or with missing values. The model is then applied to
+            these.
         n_images : int, default=10
             Number of images to draw, from the first rows. Of a table all rows are drawn.
         image_shape : tuple of int, default=None
@@ -104,6 +124,7 @@ class ReconstructionDisplay(RowsDisplay):
             X=rows[shown],
             reconstruction=decode(estimator, encode(estimator, given)),
             X_noisy=None if noisy is None else noisy[shown],
+            X_filled=impute(estimator, given),
             feature_names=feature_names_of(estimator, X, rows.shape[1]),
             image_shape=shape,
         )
@@ -113,30 +134,53 @@ class ReconstructionDisplay(RowsDisplay):
         named = {
             "Data": self.X,
             "Corrupted": self.X_noisy,
+            "Filled in": self.X_filled,
             "Reconstruction": self.reconstruction,
         }
         named = {name: rows for name, rows in named.items() if rows is not None}
+        tiles = np.stack(list(named.values()))
         # The range is that of the data; reconstructions outside are drawn as black or white.
         layout = {"reference": self.X, "margins": (1.3, 0.2), "ylabels": dict(enumerate(named))}
-        self._draw_images(ax, np.stack(list(named.values())), layout | options)
+        self._draw_images(ax, tiles, layout | {"missing": np.isnan(tiles)} | options)
 
     def _plot_table(self, ax, features, options):
-        corrupted = self.X_noisy is not None
         options = {"s": 10, "linewidths": 0, "alpha": 0.6, "color": "C0"} | options
+        # From back to front.
+        named = {
+            "corrupted": (self.X_noisy, options | {"color": "0.75"}),
+            "reconstruction": (self.reconstruction, options),
+            "filled in": (self._only_filled(), options | {"color": "C1"}),
+        }
+        named = {name: drawn for name, drawn in named.items() if drawn[0] is not None}
 
         def draw(panel, i):
-            values, decoded = self.X[:, i], self.reconstruction[:, i]
-            handles, shown = [], [values, decoded]
-            if corrupted:
-                grey, noisy = options | {"color": "0.75"}, self.X_noisy[:, i]
-                handles.append(panel.scatter(values, noisy, label="corrupted", **grey))
-                shown.append(noisy)
-            handles.append(panel.scatter(values, decoded, label="reconstruction", **options))
+            values = self.X[:, i]
+            handles = [
+                panel.scatter(values, rows[:, i], label=name, **style)
+                for name, (rows, style) in named.items()
+            ]
             panel.axline((0, 0), slope=1, color="0.3", linewidth=0.8, zorder=1)
             # With the same limits on both axes the diagonal is a perfect reconstruction.
-            limits = limits_of(*shown)
+            limits = limits_of(values, *(rows[:, i] for rows, _ in named.values()))
             panel.set(xlim=limits, ylim=limits)
+            if "filled in" in named:
+                unknown = named["filled in"][0][np.isnan(values), i]
+                _draw_ticks(panel, unknown, named["filled in"][1])
             return handles
 
-        labels = {"xlabel": "data", "ylabel": "reconstruction", "legend": corrupted}
+        labels = {"xlabel": "data", "ylabel": "reconstruction", "legend": len(named) > 1}
         self._draw_features(ax, features, self.X.shape[1], draw, size=(2.2, 2.5), **labels)
+
+    def _only_filled(self):
+        """Return the values that were missing, NaN elsewhere."""
+        if self.X_filled is None:
+            return None
+        given = self.X if self.X_noisy is None else self.X_noisy
+        return np.where(np.isnan(given), self.X_filled, np.nan)
+
+
+def _draw_ticks(panel, values, style):
+    """Draw values as ticks at the left of a panel."""
+    place = panel.get_yaxis_transform()
+    ticks = {"color": style["color"], "alpha": style["alpha"], "linewidth": 0.8}
+    panel.hlines(values, 0, 0.07, transform=place, **ticks)

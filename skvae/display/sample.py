@@ -24,7 +24,7 @@ class SampleDisplay(RowsDisplay):
     samples : ndarray of shape (n_draws, n_features)
         Draws, or decoded means.
     X : ndarray of shape (n_samples, n_features), default=None
-        Data to compare with.
+        Data to compare with. Missing values are not counted.
     feature_names : ndarray of shape (n_features,), default=None
         By default x0, x1, ...
     image_shape : tuple of int, default=None
@@ -134,7 +134,8 @@ class SampleDisplay(RowsDisplay):
             handles = [*panel.hist(samples, density=True, **filled)[2][:1]]
             if data is not None:
                 outline = {"histtype": "step", "color": "0.2", "label": "data"}
-                handles += panel.hist(data, density=True, bins=bins, **outline)[2]
+                # Of a column without any value nothing can be divided by the number of values.
+                handles += panel.hist(data, density=len(data) > 0, bins=bins, **outline)[2]
             panel.set_yticks([])
             return handles
 

@@ -1,12 +1,12 @@
 """Imputation of missing values as a scikit-learn transformer."""
 
 import warnings
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.impute import MissingIndicator
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
 from sklearn.utils.validation import (
     _check_feature_names_in,
     check_is_fitted,
@@ -31,7 +31,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     latent_dim : int or "auto", default="auto"
         Dimensions of the latent space. "auto" hides a fifth of the values and takes the
         number with which a factor analysis predicts them best.
-    missing_values : int, float, str, np.nan or None, default=np.nan
+    missing_values : int, float, str, np.nan, None or pandas.NA, default=np.nan
         The placeholder of missing values.
     sample_posterior : bool, default=False
         Whether to fill in draws and not conditional means, for multiple imputation.
@@ -47,7 +47,8 @@ n_iter_no_change, tol, device, precision, verbose
         As in :class:`VAETransformer`.
     random_state : int, RandomState instance or None, default=None
         Seeds the training, and the draws of `transform` if `sample_posterior` is True. With an
-        integer each call gives the same draws.
+        integer each call gives the same draws; with a RandomState instance or None each gives
+        new ones, for multiple imputation.
 
     Attributes
     ----------
@@ -88,7 +89,7 @@ n_iter_no_change, tol, device, precision, verbose
     _parameter_constraints: dict = {
         **VAETransformer._parameter_constraints,
         "latent_dim": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "missing_values": [Real, str, None],
+        "missing_values": [MissingValues()],
         "sample_posterior": ["boolean"],
         "add_indicator": ["boolean"],
         "keep_empty_features": ["boolean"],
@@ -188,6 +189,9 @@ n_iter_no_change, tol, device, precision, verbose
         vae.fit(rows[:, kept])
         indicator = None
         if self.add_indicator:
+            # It imports half of scikit-learn.
+            from sklearn.impute import MissingIndicator
+
             indicator = MissingIndicator(error_on_new=False).fit(rows)
         self.vae_, self.indicator_, self._kept = vae, indicator, kept
         self.n_iter_ = vae.n_iter_
@@ -269,4 +273,4 @@ n_iter_no_change, tol, device, precision, verbose
 
 
 def _is_nan(value):
-    return isinstance(value, Real) and bool(np.isnan(value))
+    return is_scalar_nan(value) or is_pandas_na(value)
