@@ -39,6 +39,16 @@ def encoder(network, shape, n_out=2 * LATENT_DIM):
     return network.build_encoder(n_pixels(shape), n_out, shape, generator())
 
 
+SIDES = (encoder, decoder)
+
+
+def rates(body):
+    """Return the learning rate of each parameter, for one of 0.01."""
+    body.n_batch_axes = 0
+    groups = make_optimizer(body, Plan(1, 8, 0.01, 0.1)).param_groups
+    return {name: group["lr"] for group in groups for name in group["param_names"]}
+
+
 def bernoulli_vae(network, shape=(28, 28, 1)):
     likelihood = LIKELIHOODS["bernoulli"]()
     units = likelihood.units(np.zeros((1, n_pixels(shape))))
@@ -244,16 +254,19 @@ def test_without_a_closed_form_the_linear_map_changes_nothing_yet():
         torch.testing.assert_close(with_map(rows), without(rows))
 
 
-def test_weights_of_the_linear_map_that_read_many_columns_have_a_lower_rate():
-    body = encoder(ConvNet((2,)), (16, 16, 1))
-    body.n_batch_axes = 0
-    rates = {
-        name: group["lr"]
-        for group in make_optimizer(body, Plan(1, 8, 0.01, 0.1)).param_groups
-        for name in group["param_names"]
-    }
-    assert rates["linear_map.weight"] == 0.005
-    assert rates["linear_map.bias"] == rates["output.weight"] == 0.01
+@pytest.mark.parametrize("linear_map", [True, False])
+def test_weights_beside_a_linear_map_have_a_lower_rate(linear_map):
+    bodies = [build(ConvNet((2,), linear_map=linear_map), (16, 16, 1)) for build in SIDES]
+    encoder_rates, decoder_rates = map(rates, bodies)
+    beside = 0.0025 if linear_map else 0.01
+    for each in (encoder_rates, decoder_rates):
+        assert each["convolutions.0.0.weight"] == each["dense.0.weight"] == beside
+        assert each["output.weight"] == each["dense.0.bias"] == 0.01
+    if linear_map:
+        # Half the rate for twice as many columns as have the full one, of the fourth.
+        assert encoder_rates["linear_map.weight"] == 0.00125
+        assert decoder_rates["linear_map.weight"] == 0.01
+        assert decoder_rates["refinement.0.weight"] == 0.01
 
 
 # -- at the level of the estimator ----------------------------------------------------

@@ -19,6 +19,10 @@ from skvae.networks.base import (
     rate_scale,
 )
 
+# Factor of the learning rate beside a closed-form start. At the full rate dense layers and
+# feature maps learn a few thousand rows by heart before the refinement has learned anything.
+_BESIDE_RATE = 0.25
+
 
 class ConvNet(Network):
     """Strided convolutions, mirrored in the decoder by transposed convolutions.
@@ -158,8 +162,17 @@ class ConvBody(Body):
         convolution has one per channel.
     """
 
+    convolutions: nn.Sequential
+    dense: nn.Sequential
     output: nn.Module
     linear_map: Linear | None
+
+    def finish(self):
+        """Set the memory layout, and the rates of the layers beside a linear map."""
+        self.to(memory_format=torch.channels_last)
+        if self.linear_map is not None:
+            for layer in (*self.convolutions.modules(), *self.dense.modules()):
+                layer.rate_scale = _BESIDE_RATE
 
     @property
     def can_be_affine(self):
@@ -211,7 +224,9 @@ class ConvEncoder(ConvBody):
         bias = not options.linear_map
         self.output = he_layer(Linear, sizes[-1], n_out, generator=generator, bias=bias)
         self.linear_map = options._linear_map(height * width * n_channels, n_out, generator)
-        self.to(memory_format=torch.channels_last)
+        if self.linear_map is not None:
+            self.linear_map.rate_scale *= _BESIDE_RATE
+        self.finish()
 
     def run(self, x):
         """Map flat images (n, H * W * C) to (n, n_out)."""
@@ -260,7 +275,7 @@ class ConvDecoder(ConvBody):
                 ACTIVATIONS[options.activation](),
                 _zeroed(_same_size(channels[-1], n_maps, generator, bias=False)),
             )
-        self.to(memory_format=torch.channels_last)
+        self.finish()
 
     def run(self, z):
         """Map codes (n, latent_dim) to concatenated flat images (n, n_out)."""
