@@ -71,7 +71,9 @@ def test_gradients_reach_every_parameter(names):
     backward(vae, rows)
     for name, parameter in vae.named_parameters():
         assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
+        # The second convolution of the refinement is zero and shields the first.
+        shielded = name.startswith("decoder.body.refinement.0.")
+        assert parameter.grad.any() or shielded, name
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "masking"])
@@ -126,7 +128,7 @@ def test_where_there_is_no_closed_form_the_random_weights_stay(names):
         build(names, closed_form=which)[0].state_dict() for which in (False, True)
     )
     same = all(torch.equal(random[name], closed[name]) for name in random)
-    assert same is not (names[:2] == ("mlp", "gaussian"))
+    assert same is not (names[1] == "gaussian")
 
 
 def test_a_network_without_a_linear_path_keeps_its_random_weights():
