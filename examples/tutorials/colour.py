@@ -4,7 +4,7 @@ Images in colour
 
 A row is a flattened image, channels last: ``image_shape=(32, 32, 3)``. `cifar10_sample.npz`
 with 4000 of CIFAR-10's images is expected in scikit-learn's data folder. With its default
-parameters the model starts as PCA and is never worse on held-out images.
+parameters the model starts as PCA, and keeps what is best on held-out images.
 """
 
 import numpy as np
