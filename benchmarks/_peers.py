@@ -77,9 +77,10 @@ def _fit_skvae(kind, X, batch_size, epochs, device):
     from skvae import VAETransformer
     from skvae.networks import MLP, ConvNet
 
+    dense, conv = MLP((512,), linear_map=False), ConvNet(linear_map=False)
     vae = VAETransformer(
         LATENT,
-        network=MLP((512,), linear_map=False) if kind == "dense" else ConvNet(),
+        network=dense if kind == "dense" else conv,
         likelihood="bernoulli",
         image_shape=(28, 28),
         batch_size=batch_size,

@@ -47,7 +47,7 @@ def cnn_autoencoder(seed):
     """CNN autoencoder, Fashion-MNIST, z=2, 10 epochs; target 0.3268 per pixel in training."""
     train, test = load_images("Fashion-MNIST")
     pooled = ModuleNetwork(encoder=pooled_encoder, decoder=upsampled_decoder)
-    strided = ConvNet(channels=(32, 64), hidden_layer_sizes=(16,))
+    strided = ConvNet(channels=(32, 64), hidden_layer_sizes=(16,), linear_map=False)
     noise = np.random.RandomState(seed).standard_normal(test.shape).astype(np.float32)
     noisy = (test + 0.3 * noise).clip(0, 1)
     for name, network, strength in (

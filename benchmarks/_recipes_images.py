@@ -15,7 +15,7 @@ def conv_mnist(seed):
     # The schedule ends with the epochs planned: fewer of them are faster, and end higher.
     for epochs in (14, 7):
         vae = VAETransformer(
-            network=ConvNet(channels=(32, 64), hidden_layer_sizes=(16,)),
+            network=ConvNet(channels=(32, 64), hidden_layer_sizes=(16,), linear_map=False),
             likelihood="bernoulli",
             image_shape=(28, 28),
             batch_size=64,
@@ -60,7 +60,7 @@ def cvae_fashion(seed):
     train, test = (np.round(part) for part in load_images("Fashion-MNIST"))
     for objective, n_samples in (("monte_carlo", 1), ("elbo", 1), ("iwae", 5)):
         vae = VAETransformer(
-            network=ConvNet(channels=(32, 64), hidden_layer_sizes=()),
+            network=ConvNet(channels=(32, 64), hidden_layer_sizes=(), linear_map=False),
             likelihood="bernoulli",
             objective=objective,
             n_samples=n_samples,
@@ -114,7 +114,9 @@ def frey_faces(seed):
 def batch_norm_mnist(seed):
     """Batch-norm conv VAE, 24,641 parameters, z=2, batch 128, 10 epochs."""
     train, test = load_images("mnist_784")
-    network = ConvNet(channels=(8, 16), hidden_layer_sizes=(20,), batch_norm=True)
+    network = ConvNet(
+        channels=(8, 16), hidden_layer_sizes=(20,), linear_map=False, batch_norm=True
+    )
     yield from _pictures("batch-norm conv VAE, MNIST", network, train, test, 10, seed)
 
 
@@ -124,7 +126,11 @@ def dcgan_mnist(seed):
 
     train, test = load_images("mnist_784")
     network = ConvNet(
-        channels=(128, 256, 512, 1024), kernel_size=5, hidden_layer_sizes=(), batch_norm=True
+        channels=(128, 256, 512, 1024),
+        kernel_size=5,
+        hidden_layer_sizes=(),
+        linear_map=False,
+        batch_norm=True,
     )
     name, epochs, size = "DCGAN-like VAE, MNIST", 5, 128
     if not torch.cuda.is_available():
@@ -150,17 +156,14 @@ def _pictures(name, network, train, test, epochs, seed, batch_size=128):
 
 
 def colour(seed):
-    """Conv VAE on 32x32 images in colour, z=64, Gaussian: reconstruction beside PCA."""
+    """Default conv VAE, 32x32 images in colour, z=64: reconstruction beside PCA."""
     from sklearn.decomposition import PCA
 
     train, test = load_colour_images()
     vae = VAETransformer(
         latent_dim=64,
-        network=ConvNet(channels=(32, 64, 128), hidden_layer_sizes=()),
-        likelihood=Gaussian(noise="isotropic", mean="sigmoid"),
+        network="conv",
         image_shape=(32, 32, 3),
-        max_iter=40,
-        early_stopping=False,
         random_state=seed,
     )
     vae, count, seconds = fit(vae, train)

@@ -23,7 +23,7 @@ def ours(train, test, epochs):
     from skvae.networks import ConvNet
 
     vae = VAETransformer(
-        network=ConvNet(),
+        network=ConvNet(linear_map=False),
         likelihood="bernoulli",
         image_shape=(28, 28),
         batch_size=32,

@@ -16,7 +16,7 @@ from model_cases import (
 from torch import nn
 
 from skvae.data.units import Units
-from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.likelihoods import Gaussian
 from skvae.model.architecture import Architecture
 from skvae.model.objectives import elbo
 from skvae.networks import MLP, NETWORKS
@@ -47,16 +47,9 @@ def test_encoder_and_decoder_are_distributions_over_codes_and_rows(names):
 @each_model
 @torch.no_grad()
 def test_the_start_is_centred_at_the_mean_of_the_data(names):
-    vae, rows, units = build(names)
+    vae, _, units = build(names)
     vae.eval()
     X, z = rows_for(names[1]), torch.zeros(1, LATENT_DIM)
-    if names[0] == "conv":
-        # One bias a channel: the centre is the mean over the pixels, of the raw outputs.
-        start = LIKELIHOODS[names[1]]().start(vae.decoder.head, rows)
-        centre = start.reshape(-1, X.shape[1]).mean(1).float()
-        expected = centre.repeat_interleave(X.shape[1])[None]
-        torch.testing.assert_close(vae.decoder.body(z), expected, atol=1e-5, rtol=1e-5)
-        return
     # Half a pseudo-count keeps logits finite: it moves a mean by less than 1/n.
     mean = units.to_data(vae.decoder(z).mean.numpy())[0]
     np.testing.assert_allclose(mean, X.mean(axis=0), atol=1 / len(X))
@@ -78,7 +71,9 @@ def test_gradients_reach_every_parameter(names):
     backward(vae, rows)
     for name, parameter in vae.named_parameters():
         assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
+        # The second convolution of the refinement is zero and shields the first.
+        shielded = name.startswith("decoder.body.refinement.0.")
+        assert parameter.grad.any() or shielded, name
 
 
 @pytest.mark.parametrize("noise", ["gaussian", "masking"])
@@ -133,7 +128,7 @@ def test_where_there_is_no_closed_form_the_random_weights_stay(names):
         build(names, closed_form=which)[0].state_dict() for which in (False, True)
     )
     same = all(torch.equal(random[name], closed[name]) for name in random)
-    assert same is not (names[:2] == ("mlp", "gaussian"))
+    assert same is not (names[1] == "gaussian")
 
 
 def test_a_network_without_a_linear_path_keeps_its_random_weights():

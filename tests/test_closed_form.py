@@ -264,3 +264,31 @@ def test_a_scaler_changes_the_units_of_the_density_and_nothing_else(X):
     )
     expected = scaled.score_samples(scaler.transform(X)) - np.log(scaler.scale_).sum()
     np.testing.assert_allclose(raw.score_samples(X), expected, rtol=1e-4, atol=1e-4)
+
+
+# -- a linear map beside convolutions ----------------------------------------------------
+
+
+@each_noise
+@pytest.mark.parametrize("k", [1, 5])
+def test_the_start_of_a_convolutional_network_scores_as_its_opponent(k, noise):
+    # Without the columns at the edge, some of which are constant.
+    X = load("digits").reshape(-1, 8, 8)[:, :, 2:6].reshape(-1, 32)
+    X = StandardScaler().fit_transform(X)
+    vae = VAETransformer(k, network="conv", likelihood=Gaussian(noise), image_shape=(8, 4))
+    expected = OPPONENTS[noise](k).fit(X).score(X[::4])
+    assert vae.set_params(max_iter=0).fit(X).score(X[::4]) == pytest.approx(expected, abs=1e-4)
+
+
+@ignore_convergence
+def test_a_default_convolutional_network_is_better_than_pca_on_held_out_images():
+    train, test = train_test_split(load("digits"), test_size=0.3, random_state=0)
+    vae = VAETransformer(16, network="conv", image_shape=(8, 8), random_state=0)
+    vae.set_params(max_iter=5).fit(train)
+    pca = PCA(16).fit(train)
+    error = {
+        model: np.square(model.inverse_transform(model.transform(test)) - test).mean()
+        for model in (vae, pca)
+    }
+    assert error[vae] < error[pca]
+    assert vae.elbo(test).value.mean() > pca.score(test)

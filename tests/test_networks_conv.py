@@ -12,6 +12,8 @@ from skvae.likelihoods import LIKELIHOODS
 from skvae.model.architecture import Architecture
 from skvae.networks import ConvNet
 from skvae.posteriors import POSTERIORS
+from skvae.training.loop import make_optimizer
+from skvae.training.setup import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -35,6 +37,16 @@ def decoder(network, shape, n_out=None):
 
 def encoder(network, shape, n_out=2 * LATENT_DIM):
     return network.build_encoder(n_pixels(shape), n_out, shape, generator())
+
+
+SIDES = (encoder, decoder)
+
+
+def rates(body):
+    """Return the learning rate of each parameter, for one of 0.01."""
+    body.n_batch_axes = 0
+    groups = make_optimizer(body, Plan(1, 8, 0.01, 0.1)).param_groups
+    return {name: group["lr"] for group in groups for name in group["param_names"]}
 
 
 def bernoulli_vae(network, shape=(28, 28, 1)):
@@ -82,7 +94,7 @@ def test_an_odd_kernel_divides_the_sides_by_the_stride_rounded_up(shape, n_layer
 @pytest.mark.parametrize("n_parameters", [1, 2, 3])
 def test_a_likelihood_may_have_several_parameters_a_pixel(n_parameters):
     shape = (7, 5, 3)
-    body = decoder(ConvNet((2,)), shape, n_parameters * 105)
+    body = decoder(ConvNet((2,), linear_map=False), shape, n_parameters * 105)
     assert body(torch.ones(4, LATENT_DIM)).shape == (4, n_parameters * 105)
     bias = torch.arange(3.0 * n_parameters).reshape(n_parameters, 1, 3)
     body.center_output(bias.expand(n_parameters, 35, 3).flatten())
@@ -101,7 +113,7 @@ def test_raw_outputs_that_are_no_whole_images_are_refused():
 
 def test_the_decoder_gives_channels_last():
     shape = (5, 4, 3)
-    body = decoder(ConvNet((2,)), shape).eval()
+    body = decoder(ConvNet((2,), linear_map=False), shape).eval()
     z = torch.randn(2, LATENT_DIM, generator=generator(1))
     maps = body.feature_map(body.dense(z)).permute(0, 3, 1, 2)
     images = body.output(body.convolutions(maps))
@@ -112,7 +124,7 @@ def test_the_decoder_gives_channels_last():
 
 
 def test_the_decoders_bias_belongs_to_its_channel():
-    body = decoder(ConvNet((2,)), (5, 4, 3)).eval()
+    body = decoder(ConvNet((2,), linear_map=False), (5, 4, 3)).eval()
     z = torch.randn(2, LATENT_DIM, generator=generator(1))
     before = body(z).reshape(2, 5, 4, 3)
     with torch.no_grad():
@@ -138,14 +150,15 @@ def test_the_encoder_takes_channels_last():
 # -- sizes ----------------------------------------------------------------------------
 
 
-def test_the_default_network_has_the_size_it_says():
-    vae = bernoulli_vae(ConvNet())
+def test_the_published_network_has_the_size_it_says():
+    vae = bernoulli_vae(ConvNet(linear_map=False))
     assert n_trainable(vae.encoder) == 69_076
     assert n_trainable(vae.decoder) == 65_089
 
 
 def test_batch_normalisation_adds_a_scale_a_shift_and_two_statistics_a_channel():
-    vae = bernoulli_vae(ConvNet((8, 16), hidden_layer_sizes=(20,), batch_norm=True))
+    options = {"linear_map": False, "batch_norm": True}
+    vae = bernoulli_vae(ConvNet((8, 16), hidden_layer_sizes=(20,), **options))
     statistics = [b.numel() for name, b in vae.named_buffers() if "running" in name]
     assert n_trainable(vae) == 24_641
     assert sum(statistics) == 1_704
@@ -191,6 +204,71 @@ def test_with_batch_normalisation_rows_do_not_depend_on_their_batch(quick, image
         np.testing.assert_allclose(alone, together, rtol=1e-9, atol=1e-9)
 
 
+# -- the linear map beside the convolutions ---------------------------------------------
+
+
+@pytest.mark.parametrize("linear_map", [True, False])
+def test_a_closed_form_needs_the_linear_map(linear_map):
+    vae = bernoulli_vae(ConvNet((2,), linear_map=linear_map))
+    assert vae.encoder.body.can_be_affine == linear_map
+    assert vae.decoder.body.can_be_affine == linear_map
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("n_parameters", [1, 2])
+def test_set_affine_is_exact(n_parameters, shape, batch_norm):
+    network, n = ConvNet((2, 3), batch_norm=batch_norm), n_pixels(shape)
+    bodies = {
+        n: encoder(network, shape, 2 * n_parameters),
+        LATENT_DIM: decoder(network, shape, n_parameters * n),
+    }
+    for n_in, body in bodies.items():
+        x = torch.randn(5, n_in, generator=generator(1), dtype=torch.float64)
+        n_out = body(x.float()).shape[1]
+        weight = torch.randn(n_out, n_in, generator=generator(2))
+        bias = torch.randn(n_out, generator=generator(3))
+        body.set_affine(weight, bias)
+        expected = x @ weight.double().T + bias.double()
+        torch.testing.assert_close(body.double()(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_after_set_affine_the_convolutions_learn():
+    for body in (encoder(ConvNet((2,)), (6, 5, 2)), decoder(ConvNet((2,)), (6, 5, 2))):
+        weight = body.linear_map.weight
+        body.set_affine(torch.ones_like(weight), torch.ones(len(weight)))
+        x = torch.randn(9, weight.shape[1], generator=generator(1))
+        optimizer = torch.optim.SGD(body.parameters(), lr=1e-3)
+        for _ in range(3):
+            optimizer.zero_grad()
+            body(x).square().sum().backward()
+            optimizer.step()
+        for name, parameter in body.named_parameters():
+            assert parameter.grad.any(), name
+
+
+def test_without_a_closed_form_the_linear_map_changes_nothing_yet():
+    x, z = (torch.randn(5, n, generator=generator(1)) for n in (60, LATENT_DIM))
+    for build, rows in ((encoder, x), (decoder, z)):
+        with_map, without = (build(ConvNet((2,), linear_map=on), (6, 5, 2)) for on in (1, 0))
+        torch.testing.assert_close(with_map(rows), without(rows))
+
+
+@pytest.mark.parametrize("linear_map", [True, False])
+def test_weights_beside_a_linear_map_have_a_lower_rate(linear_map):
+    bodies = [build(ConvNet((2,), linear_map=linear_map), (16, 16, 1)) for build in SIDES]
+    encoder_rates, decoder_rates = map(rates, bodies)
+    beside = 0.0025 if linear_map else 0.01
+    for each in (encoder_rates, decoder_rates):
+        assert each["convolutions.0.0.weight"] == each["dense.0.weight"] == beside
+        assert each["output.weight"] == each["dense.0.bias"] == 0.01
+    if linear_map:
+        # Half the rate for twice as many columns as have the full one, of the fourth.
+        assert encoder_rates["linear_map.weight"] == 0.00125
+        assert decoder_rates["linear_map.weight"] == 0.01
+        assert decoder_rates["refinement.0.weight"] == 0.01
+
+
 # -- at the level of the estimator ----------------------------------------------------
 
 
@@ -205,12 +283,6 @@ def test_a_convolutional_model_learns_images(likelihood, images, quick):
     assert error < 0.5 * images.var(axis=0).mean()
     restored = pickle.loads(pickle.dumps(vae))
     np.testing.assert_array_equal(restored.transform(images), vae.transform(images))
-
-
-def test_a_convolutional_network_has_no_closed_form():
-    vae = bernoulli_vae(ConvNet((2,)))
-    assert not vae.encoder.body.can_be_affine
-    assert not vae.decoder.body.can_be_affine
 
 
 @pytest.mark.parametrize("network", ["conv", ConvNet((2,))])
@@ -237,6 +309,7 @@ def test_an_image_shape_that_does_not_fit_the_rows_is_refused(shape, images, qui
         ({"kernel_size": 0}, "'kernel_size' parameter of ConvNet must be"),
         ({"stride": 4}, "stride=4 is larger than kernel_size=3"),
         ({"activation": "swish"}, "'activation' parameter of ConvNet must be"),
+        ({"linear_map": "yes"}, "'linear_map' parameter of ConvNet must be"),
     ],
 )
 def test_bad_hyper_parameters_are_refused_by_name(parameters, message, images, quick):

@@ -17,8 +17,9 @@ from skvae.networks import ConvNet
 X = fetch_openml("mnist_784", version=1, as_frame=False).data
 X = (X / 255).astype("float32")
 
-small = ConvNet(channels=(8, 16), hidden_layer_sizes=(20,), batch_norm=True)
-dcgan = ConvNet((128, 256, 512, 1024), kernel_size=5, hidden_layer_sizes=(), batch_norm=True)
+published = {"linear_map": False, "batch_norm": True}
+small = ConvNet(channels=(8, 16), hidden_layer_sizes=(20,), **published)
+dcgan = ConvNet((128, 256, 512, 1024), kernel_size=5, hidden_layer_sizes=(), **published)
 vae = VAETransformer(
     latent_dim=2,
     network=dcgan if "--dcgan" in sys.argv else small,

@@ -54,7 +54,7 @@ ReconstructionDisplay.from_estimator(plain, test[:10]).figure_.savefig("cnn_auto
 
 denoising = AutoencoderTransformer(
     latent_dim=16,
-    network=ConvNet(),
+    network=ConvNet(linear_map=False),
     likelihood="bernoulli",
     noise=0.3,
     image_shape=(28, 28),

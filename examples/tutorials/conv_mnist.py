@@ -19,7 +19,7 @@ X = (X / 255).astype("float32")
 
 vae = VAETransformer(
     latent_dim=2,
-    network=ConvNet(channels=(32, 64), hidden_layer_sizes=(16,)),
+    network=ConvNet(channels=(32, 64), hidden_layer_sizes=(16,), linear_map=False),
     likelihood="bernoulli",
     image_shape=(28, 28),
     max_iter=14,

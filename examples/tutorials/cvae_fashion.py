@@ -16,7 +16,7 @@ X = (X > 127).astype("float32")
 
 vae = VAETransformer(
     latent_dim=2,
-    network=ConvNet(channels=(32, 64), hidden_layer_sizes=()),
+    network=ConvNet(channels=(32, 64), hidden_layer_sizes=(), linear_map=False),
     likelihood="bernoulli",
     objective="monte_carlo",
     image_shape=(28, 28),

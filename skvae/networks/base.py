@@ -28,6 +28,10 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+# Number of columns up to which the weights that read them have the full learning rate.
+_FULL_RATE_COLUMNS = 128
+
+
 class Network(Component):
     """Parameters of a pair of networks; builds the bodies of encoder and decoder.
 
@@ -117,6 +121,15 @@ class Linear(nn.Linear):
             return product(added, x, weight.mT)
         raw = x @ weight.mT
         return raw if added is None else raw + added
+
+
+def rate_scale(n_columns):
+    """Return the factor of the learning rate of weights beside a closed-form start.
+
+    Adam changes each weight by the learning rate. Over many similar columns these changes
+    add up, and the first steps would destroy a closed-form start.
+    """
+    return min(1.0, _FULL_RATE_COLUMNS / n_columns)
 
 
 @torch.no_grad()

@@ -13,10 +13,8 @@ from skvae.networks.base import (
     check_sizes,
     dense_layers,
     he_layer,
+    rate_scale,
 )
-
-# Number of columns up to which the weights that read them have the full learning rate.
-_FULL_RATE_COLUMNS = 128
 
 
 class MLP(Network):
@@ -110,10 +108,8 @@ class MLPBody(Body):
         self.linear_map = None
         if options.linear_map and len(sizes) > 1:
             self.linear_map = he_layer(Linear, sizes[0], n_out, generator=generator, bias=False)
-            # Adam changes each weight by the learning rate. Over many similar columns these
-            # changes add up, and the first steps would destroy a closed-form start.
             for layer in (self.hidden[0], self.linear_map):
-                layer.rate_scale = min(1.0, _FULL_RATE_COLUMNS / sizes[0])
+                layer.rate_scale = rate_scale(sizes[0])
 
     def run(self, x):
         """Map rows ``(..., n, n_in)`` to ``(..., n, n_out)``."""
