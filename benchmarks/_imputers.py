@@ -66,7 +66,7 @@ class EMFactorAnalysis(TransformerMixin, BaseEstimator):
             codes = np.column_stack([codes, np.ones(len(X))])
             second = codes[:, :, None] * codes[:, None, :]
             second[:, :k, :k] += covariances
-            moments = np.einsum("np,nij->pij", there, second)
+            moments = np.tensordot(there.T, second, 1)
             products = zeros.T @ codes
             solved = np.linalg.solve(moments, products[:, :, None])[:, :, 0]
             self.loadings_, self.mean_ = solved[:, :k], solved[:, k]
@@ -79,7 +79,7 @@ class EMFactorAnalysis(TransformerMixin, BaseEstimator):
         there = (~np.isnan(X)).astype(float)
         weighted = self.loadings_ / self.noise_[:, None]
         outer = weighted[:, :, None] * self.loadings_[:, None, :]
-        precision = np.eye(self.n_components) + np.einsum("np,pij->nij", there, outer)
+        precision = np.eye(self.n_components) + np.tensordot(there, outer, 1)
         covariances = np.linalg.inv(precision)
         right = np.nan_to_num(X - self.mean_) @ weighted
         return np.einsum("nij,nj->ni", covariances, right), covariances

@@ -88,6 +88,9 @@ class Architecture:
         decoder = network.build_decoder(
             self.latent_dim, head.n_raw, self.image_shape, generator
         )
+        if not likelihood.has_closed_form:
+            for body in (encoder, decoder):
+                body.train_from_random_start()
         parts = (
             Conditional(encoder, encoder_head, likelihood.input_transform()),
             Conditional(decoder, head),

@@ -93,6 +93,9 @@ class Body(nn.Module):
         """Map rows (n, n_in) to (n, n_out); with `can_batch` there may be more axes."""
         raise NotImplementedError
 
+    def train_from_random_start(self):
+        """Prepare for a likelihood without a closed form: no start needs to be preserved."""
+
     def center_output(self, bias, gain=1.0):
         """Centre the raw output of a random start at `bias`; scale its spread by `gain`."""
 

@@ -174,6 +174,12 @@ class ConvBody(Body):
             for layer in (*self.convolutions.modules(), *self.dense.modules()):
                 layer.rate_scale = _BESIDE_RATE
 
+    def train_from_random_start(self):
+        """Train all layers at the full rate."""
+        for layer in self.modules():
+            if hasattr(layer, "rate_scale"):
+                layer.rate_scale = 1.0
+
     @property
     def can_be_affine(self):
         """Whether the body can be set to an affine map exactly."""
