@@ -18,6 +18,7 @@ import torch
 
 from skvae.data.rows import as_float64, blocks
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE, LinearGaussian
+from skvae.likelihoods.second_moments import DenseSecondMoment
 
 # A noise variance is estimated as if there were this many rows more, with the variance of the
 # column: with few values a factor can explain a column completely by chance.
@@ -185,8 +186,7 @@ class _Model:
         there = table.observed.astype(np.float64)
         second = centred.T @ centred / np.maximum(there.T @ there, 1)
         variance = np.diag(second)
-        values, vectors = np.linalg.eigh(second)
-        values, vectors = values[: -rank - 1 : -1], vectors[:, : -rank - 1 : -1]
+        values, vectors = DenseSecondMoment(second).leading(rank)
         # Not zero: a loading of zero has no gradient.
         lengths = np.sqrt(np.maximum(values, 1e-2 * max(values[0], 1e-12)))
         loadings = vectors * np.where(counts[:, None] > 0, lengths, 0.0)
