@@ -1,0 +1,116 @@
+"""Single columns of a table: what they are in `fit`, and their numbers or codes."""
+
+import numpy as np
+
+from skvae.data.kinds import CATEGORY, FLAG, NUMBER, REFUSED, TEXT, refuse, with_levels_of
+
+_WORDS = {NUMBER: "numbers", FLAG: "flags"}
+
+
+def fit_column(table, j, is_category):
+    """Return column j of a table as a :class:`~skvae.data.kinds.Column`.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be used.
+    """
+    kind = table.kind(j)
+    if kind not in ((NUMBER, FLAG, CATEGORY, TEXT) if is_category else (NUMBER, FLAG)):
+        refuse(table.place(j), kind, table.dtype(j), table.text_remedy)
+    column = table.column(j, CATEGORY if is_category else kind)
+    if is_category and not column.levels:
+        raise ValueError(f"In {table.place(j)} of X: it has no categories. Drop it.")
+    return column
+
+
+def encode_numbers(table, j, column):
+    """Return column j of a table as floats, or as 0 and 1, with NaN for missing values.
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind than in `fit`, or has infinities.
+    """
+    kind = table.kind(j)
+    if kind not in (NUMBER, FLAG):
+        _check_all_missing(table, j, column)
+        return np.nan
+    values = table.numbers(j)
+    n_infinite = np.count_nonzero(np.isinf(values))
+    if n_infinite:
+        raise ValueError(f"In {table.place(j)} of X: {n_infinite} of its values are infinite.")
+    if column.kind == FLAG and not np.isin(values[~np.isnan(values)], (0, 1)).all():
+        _refuse_change(table, j, column)
+    return values
+
+
+def encode_categories(table, j, column):
+    """Return column j of a table as codes with NaN for missing values, and unseen categories.
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind than in `fit`.
+    """
+    if table.kind(j) not in (CATEGORY, TEXT, NUMBER, FLAG):
+        _check_all_missing(table, j, column)
+        return np.nan, []
+    codes, values = table.values(j)
+    order = {level: code for code, level in enumerate(column.levels)}
+    lookup = np.array([order.get(value, np.nan) for value in [*values, None]])
+    occurring = [values[code] for code in np.unique(codes[codes >= 0])]
+    unseen = [value for value in occurring if value not in order]
+    if unseen and not _are_text(occurring) & _are_text(column.levels):
+        _refuse_change(table, j, column)
+    return lookup[codes], unseen
+
+
+def column_to_fill(table, j, column, values):
+    """Return a column in the dtype of a table's own, and values for its missing cells.
+
+    Parameters
+    ----------
+    table : ArrayTable, PandasTable or PolarsTable
+    j : int
+    column : Column
+        As it was in `fit`.
+    values : ndarray of shape (n,)
+        Numbers or codes of `column`, for all cells.
+
+    Returns
+    -------
+    column : Column
+    values : ndarray of shape (n,)
+        Numbers or codes of that column for the missing cells; NaN for all others.
+    """
+    values = np.where(table.is_missing(j), values, np.nan)
+    kind = table.kind(j)
+    if kind == "empty":
+        return column, values
+    if column.kind != CATEGORY:
+        if column.kind == FLAG:
+            values = np.where(np.isnan(values), values, values > 0.5)
+        return table.column(j, kind), values
+    own = table.column(j, CATEGORY)
+    return with_levels_of(column, own, values) if own.levels else (column, values)
+
+
+def _are_text(values):
+    """Return whether values are strings, for each that occurs: {True, False} if they differ."""
+    return {isinstance(value, str) for value in values}
+
+
+def _check_all_missing(table, j, column):
+    if not table.is_missing(j).all():
+        _refuse_change(table, j, column)
+
+
+def _refuse_change(table, j, column):
+    kind = table.kind(j)
+    has = _WORDS[kind] if kind in _WORDS else REFUSED[kind][0].format(dtype="other types")
+    had = _WORDS.get(column.kind) or f"categories such as {column.levels[0]!r}"
+    raise ValueError(
+        f"In {table.place(j)} of X: it has {has} ({table.dtype(j)}), but in fit it had {had} "
+        f"({column.dtype}). Convert it to what it was in fit."
+    )

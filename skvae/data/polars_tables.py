@@ -1,0 +1,159 @@
+"""Columns of a polars frame, read and written. Imported only for such frames."""
+
+import numpy as np
+import polars as pl
+
+from skvae.data.coding import column_to_fill
+from skvae.data.kinds import (
+    CATEGORY,
+    FLAG,
+    NUMBER,
+    TEXT,
+    Column,
+    cast_numbers,
+    codes_of,
+    refuse,
+    sorted_levels,
+)
+
+_KINDS = {pl.Boolean: FLAG, pl.String: TEXT, pl.Null: "empty"}
+_CATEGORIES = ("Categorical", "Enum")
+
+
+class PolarsTable:
+    """The columns of a polars frame.
+
+    Parameters
+    ----------
+    X : DataFrame
+    """
+
+    library = "polars"
+    text_remedy = "Convert it with cast(pl.Categorical)"
+
+    def __init__(self, X):
+        self.X = X
+        self.names = list(X.columns)
+        self.shape = X.shape
+
+    def place(self, j):
+        """Return how errors name column j."""
+        return f"column {self.names[j]!r}"
+
+    def dtype(self, j):
+        """Return the name of the dtype of column j."""
+        return _name(self._series(j).dtype)
+
+    def kind(self, j):
+        """Return the kind of column j: one that can be modelled, or a key of REFUSED."""
+        dtype = self._series(j).dtype
+        if _name(dtype) in _CATEGORIES:
+            return CATEGORY
+        if (dtype.is_integer() or dtype.is_float()) and "128" not in str(dtype):
+            return NUMBER
+        if dtype.is_nested():
+            return "nested"
+        if dtype.is_temporal():
+            return "duration" if dtype == pl.Duration else "date"
+        return _KINDS.get(dtype.base_type(), "other")
+
+    def column(self, j, kind):
+        """Describe column j as one of a kind."""
+        series = self._series(j)
+        column = Column(kind, self.dtype(j))
+        if kind == CATEGORY:
+            if column.dtype == "Enum":
+                levels = series.dtype.categories.to_list()
+            else:
+                # The categories of pl.Categorical are those of all frames of the process.
+                levels = sorted_levels(self.values(j)[1], self.place(j))
+            column = Column(kind, column.dtype, levels)
+        # A pl.Categorical with categories of its own cannot be made again from names.
+        if _dtype_of(column) != series.dtype:
+            refuse(self.place(j), "other", series.dtype, self.text_remedy)
+        return column
+
+    def is_missing(self, j):
+        """Return where column j has no value, as an array of bool."""
+        return self._cells(j).is_null().to_numpy()
+
+    def numbers(self, j):
+        """Return column j as floats, with NaN for missing values."""
+        series = self._series(j)
+        kind = pl.Float32 if series.dtype == pl.Float32 else pl.Float64
+        return series.cast(kind).to_numpy()
+
+    def values(self, j):
+        """Return codes of column j, -1 for missing values, and the list of their values."""
+        cells = self._cells(j)
+        if _name(cells.dtype) in _CATEGORIES:
+            cells = cells.cast(pl.String)
+        # Dense ranks are the codes of the sorted values.
+        codes = cells.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
+        return codes, cells.drop_nulls().unique().sort().to_list()
+
+    def layout(self):
+        """Return what else a frame of this kind is made from."""
+        return {}
+
+    def filled(self, new):
+        """Return a copy of the frame with other values in its missing cells.
+
+        Parameters
+        ----------
+        new : dict of int to (Column, ndarray)
+            Column number -> the column of `fit`, and numbers or codes for each row.
+        """
+        columns = []
+        for j, (column, values) in new.items():
+            series = self._series(j)
+            cells = series_of(*column_to_fill(self, j, column, values), self.names[j])
+            present = pl.Series(~self.is_missing(j))
+            columns.append(series.cast(cells.dtype).zip_with(present, cells))
+        return self.X.with_columns(columns)
+
+    def _series(self, j):
+        return self.X.to_series(j)
+
+    def _cells(self, j):
+        """Return column j with null for NaN."""
+        series = self._series(j)
+        return series.fill_nan(None) if series.dtype.is_float() else series
+
+
+def table_of(names, columns, layout, U, index=None):
+    """Return a frame with the dtypes of `columns` from a matrix of numbers and codes."""
+    if index is not None:
+        raise ValueError("A polars frame has no index, but an index was given.")
+    return pl.DataFrame(
+        [series_of(column, U[:, j], names[j]) for j, column in enumerate(columns)]
+    )
+
+
+def series_of(column, values, name):
+    """Return numbers or codes as a series with the dtype of a column."""
+    dtype, missing = _dtype_of(column), pl.Series(np.isnan(values), dtype=pl.Boolean)
+    if column.kind == CATEGORY:
+        codes = pl.Series(codes_of(values, len(column.levels)))
+        cells = pl.Series(column.levels).gather(codes.set(missing, None))
+        return cells.cast(dtype).alias(name)
+    if column.kind == FLAG:
+        cells = pl.Series(name, values > 0.5)
+    else:
+        inner = np.dtype(column.dtype.lower())
+        cells = pl.Series(name, cast_numbers(values, inner)).cast(dtype)
+    return cells.set(missing, None)
+
+
+def _dtype_of(column):
+    if column.dtype == "Enum":
+        return pl.Enum(column.levels)
+    dtype = getattr(pl, column.dtype, None)
+    if not (isinstance(dtype, type) and issubclass(dtype, pl.DataType)):
+        raise ValueError(f"polars has no dtype {column.dtype!r}.")
+    return dtype()
+
+
+def _name(dtype):
+    name = dtype.base_type().__name__
+    return name if name in _CATEGORIES else str(dtype)
