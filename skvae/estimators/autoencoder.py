@@ -135,7 +135,8 @@ validation_scores_, best_validation_score_, noise_variance_, device_
         def log_prob(model, x):
             return model.decoder(model.encoder(x).mean).log_prob(x)
 
-        return self._apply(log_prob, self._validate(X)) + self._units.log_jacobian
+        X = self._validate(X)
+        return self._apply(log_prob, X) + self._units.log_jacobian_of(X)
 
     def _objective(self, continues):
         return Objective(reconstruction)

@@ -12,7 +12,7 @@ import sklearn
 import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
-from skvae.data.units import Units
+from skvae.data.marginals import units_from_arrays
 from skvae.estimators.state_checks import (
     check_lengths,
     check_not_masked,
@@ -136,7 +136,7 @@ def set_state(estimator_name, state):
 
 def _rebuild(state):
     """Return the attributes of a fitted estimator that are not stored as they are."""
-    units = Units.from_arrays(state["_units"])
+    units = units_from_arrays(state["_units"])
     architecture = checked_architecture(state, units.n_features)
     check_lengths(state, architecture.latent_dim, units.n_features)
     with torch.inference_mode(False), torch.no_grad():

@@ -8,6 +8,7 @@ import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skvae.data.marginals import NormalScores
 from skvae.data.rows import blocks, feature_moments
 from skvae.data.units import Units
 from skvae.likelihoods.base import Likelihood
@@ -19,6 +20,7 @@ from skvae.likelihoods.factor_analysis import (
 )
 from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead, SpikedNormal
 from skvae.likelihoods.second_moments import second_moment
+from skvae.likelihoods.ties import Ties
 
 # The rule for noise="auto", as its documentation has it.
 _SHARE_AT_ENDS = 0.2
@@ -83,11 +85,28 @@ class Gaussian(Likelihood):
             Interval(Real, 0, None, closed="neither"),
         ],
         "mean": [StrOptions({"identity", "sigmoid"})],
+        "marginals": [StrOptions({"normal"}), None],
     }
 
-    def __init__(self, noise="auto", mean="identity"):
+    def __init__(self, noise="auto", mean="identity", marginals=None):
         self.noise = noise
         self.mean = mean
+        self.marginals = marginals
+
+    def check(self):
+        """Raise ValueError or TypeError if a parameter, or two together, are invalid."""
+        super().check()
+        if self._has_scores and self._sigmoid:
+            raise ValueError(
+                "marginals='normal' maps each column to normal scores, which are not in "
+                "[0, 1]: use it with mean='identity'."
+            )
+        if self._has_scores and self._fixed:
+            raise ValueError(
+                f"noise={self.noise} is a standard deviation in the units of the data, and "
+                "with marginals='normal' the model has none there: use a learned noise, as "
+                "noise='auto' is, or marginals=None."
+            )
 
     def for_data(self, X, image_shape=None):
         """Return the likelihood with its noise chosen, where that is "auto"."""
@@ -117,7 +136,12 @@ class Gaussian(Likelihood):
         return 0.1 if self._heteroscedastic else 1.0
 
     def units(self, X):
-        """Standardise; by one scale for all features unless each has its own noise."""
+        """Standardise; by one scale for all features unless each has its own noise.
+
+        With normal marginals the units are normal scores.
+        """
+        if self._has_scores:
+            return NormalScores.of_rows(X)
         if self._sigmoid:
             return super().units(X)
         return Units.standardizing(X, shared=not self._own_scales)
@@ -126,6 +150,10 @@ class Gaussian(Likelihood):
         """Return a :class:`GaussianHead` or a :class:`HeteroscedasticHead`."""
         kind = HeteroscedasticHead if self._heteroscedastic else GaussianHead
         return kind(self, units)
+
+    def ties(self, units):
+        """Return the intervals of scores that stand for one value, None without any."""
+        return Ties.of_units(units) if self._has_scores else None
 
     def parameters(self, units):
         """Return the log-scale of a learned noise: one, or one per feature."""
@@ -140,7 +168,7 @@ class Gaussian(Likelihood):
 
     def start(self, head, rows):
         """Return the raw output for the rows' mean; set a learned noise to their variance."""
-        if not (self._sigmoid or self._heteroscedastic):
+        if self._has_scores or not (self._sigmoid or self._heteroscedastic):
             # In model units the mean is 0 and the variance 1.
             return torch.zeros(head.n_raw, dtype=torch.float32)
         mean, variance = feature_moments(rows)
@@ -209,6 +237,10 @@ class Gaussian(Likelihood):
     def is_per_feature(self):
         """Whether each feature has a noise of its own; also "auto" until it is chosen."""
         return self.noise in ("auto", "per_feature")
+
+    @property
+    def _has_scores(self):
+        return self.marginals == "normal"
 
     @property
     def _fixed(self):

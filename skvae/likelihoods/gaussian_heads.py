@@ -7,6 +7,7 @@ from torch.distributions import Distribution, Normal
 
 from skvae.likelihoods.base import LikelihoodHead, RowDistribution
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
+from skvae.likelihoods.ties import TiedNormal
 
 # The smallest standard deviation of the noise in FactorAnalysis: that of a constant feature.
 _SPIKE_SCALE = 1e-6
@@ -23,12 +24,16 @@ class GaussianHead(LikelihoodHead):
     constant : Tensor of shape (n_features,), dtype bool
         Features that are constant in the training data, with one noise per feature: their
         mean is fixed at 0.
+    ties : Ties or None
     """
 
     def __init__(self, likelihood, units):
         super().__init__(likelihood, units)
-        self.has_noise = "log_scale" in self._parameters
-        if not self.has_noise:
+        self.ties = likelihood.ties(units)
+        self._learns_noise = "log_scale" in self._parameters
+        # The probability of an interval is no function of a squared residual.
+        self.has_noise = self._learns_noise and self.ties is None
+        if not self._learns_noise:
             scale = torch.tensor([likelihood.relative_noise(units)], dtype=torch.float32)
             self.register_buffer("log_scale", scale.log(), persistent=False)
         constant = torch.as_tensor(units.constant & likelihood.is_per_feature)
@@ -43,11 +48,11 @@ class GaussianHead(LikelihoodHead):
             normal = SpikedNormal(mean, scale, self.constant)
         else:
             normal = RowNormal(mean, scale)
-        return RowDistribution(normal)
+        return RowDistribution(_tied(normal, self.ties))
 
     def _scale(self):
         """Return the standard deviation of the noise, by feature or one for all."""
-        if not self.has_noise:
+        if not self._learns_noise:
             return self.log_scale.exp()
         # A sum, because with clamp the gradient would be zero below the floor.
         return (torch.exp(2 * self.log_scale) + MIN_NOISE_VARIANCE).sqrt()
@@ -58,13 +63,14 @@ class GaussianHead(LikelihoodHead):
 
     def closed_form_output(self, solution):
         """Set the noise of the closed form; return its loadings and mean."""
+        solution = _of_scores(solution, self.ties)
         self.set_noise(torch.as_tensor(solution.noise_variance))
         return torch.as_tensor(solution.loadings), torch.as_tensor(solution.mean)
 
     @torch.no_grad()
     def set_noise(self, variance):
         """Set a learned noise to these variances per feature, in model units."""
-        if not self.has_noise:
+        if not self._learns_noise:
             return
         if self._is_shared:
             variance = variance.mean(0, keepdim=True)
@@ -106,7 +112,16 @@ class GaussianHead(LikelihoodHead):
 
 
 class HeteroscedasticHead(LikelihoodHead):
-    """Raw output is the mean and then the log-scale of each feature, in model units."""
+    """Raw output is the mean and then the log-scale of each feature, in model units.
+
+    Attributes
+    ----------
+    ties : Ties or None
+    """
+
+    def __init__(self, likelihood, units):
+        super().__init__(likelihood, units)
+        self.ties = likelihood.ties(units)
 
     def forward(self, raw):
         """Return p(x|z) with event shape (n_features,)."""
@@ -115,15 +130,24 @@ class HeteroscedasticHead(LikelihoodHead):
         variance = torch.exp(2 * log_scale.clamp(max=10.0)) + MIN_NOISE_VARIANCE
         mean = self.likelihood.decoded_mean(mean)
         normal = Normal(mean, variance.sqrt(), validate_args=False)
-        return RowDistribution(normal)
+        return RowDistribution(_tied(normal, self.ties))
 
     def closed_form_output(self, solution):
         """Return the loadings, and a constant log-scale."""
+        solution = _of_scores(solution, self.ties)
         loadings = torch.as_tensor(solution.loadings, dtype=torch.float32)
         log_scale = torch.as_tensor(solution.noise_variance, dtype=torch.float32).log() / 2
         weight = torch.cat([loadings, torch.zeros_like(loadings)])
         mean = torch.as_tensor(solution.mean, dtype=torch.float32)
         return weight, torch.cat([mean, log_scale])
+
+
+def _tied(normal, ties):
+    return normal if ties is None else TiedNormal(normal, ties)
+
+
+def _of_scores(solution, ties):
+    return solution if ties is None else ties.of_scores(solution)
 
 
 class RowNormal(Normal):

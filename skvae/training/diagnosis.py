@@ -145,8 +145,8 @@ def _range(X, column, feature_names, argument):
 def _distance(X, units):
     """Return the largest absolute value of each column in model units."""
     with np.errstate(over="ignore"):
-        ends = [np.abs((end - units.loc) / units.scale) for end in extremes(X)]
-    return np.maximum(*ends)
+        ends = units.to_model(np.stack(extremes(X)), np.float64)
+    return np.abs(ends).max(axis=0)
 
 
 def _outlyingness(X):

@@ -1,0 +1,152 @@
+"""Units in which each column is normal: its values are mapped to normal scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skvae.data.column_map import ColumnMap
+from skvae.data.rows import BLOCK_ELEMENTS, blocks, dense, row_slices
+from skvae.data.units import Units
+
+# Rows from which the maps are computed, evenly spaced: more would not change them visibly.
+_SAMPLE_ROWS = 2**18
+_LINES = {"values": np.float64, "scores": np.float64, "n_points": np.int64}
+_COLUMNS = {"unseen": np.float64, "spread": np.float64, "whole": np.bool_}
+
+
+@dataclass(frozen=True)
+class NormalScores(Units):
+    """Normal scores of columns, each by its own map.
+
+    Parameters
+    ----------
+    loc, scale, constant : ndarray of shape (n_features,)
+        As in :class:`Units`, for columns without a map; else 0, 1 and False.
+    maps : tuple of (ColumnMap or None)
+        None for a column without values.
+    """
+
+    maps: tuple
+
+    @classmethod
+    def of_rows(cls, X):
+        """Return the normal scores of each column of the training data."""
+        # It refuses values whose variance overflows.
+        Units.standardizing(X)
+        return cls(**_unchanged(X.shape[1]), maps=tuple(map(_map_of, _columns(X))))
+
+    @classmethod
+    def from_arrays(cls, arrays):
+        """Return the units that `to_arrays` describes.
+
+        Raises
+        ------
+        ValueError
+            If the arrays are not valid units.
+        """
+        units = Units.from_arrays(arrays)
+        parts = _checked_parts(arrays, units.n_features)
+        ends = np.cumsum(parts["n_points"])[:-1]
+        lines = [np.split(parts[name], ends) for name in ("values", "scores")]
+        others = [parts[name].tolist() for name in _COLUMNS]
+        maps = [
+            ColumnMap(values, *rest) if len(values) else None
+            for values, *rest in zip(*lines, *others, strict=True)
+        ]
+        for j, one in enumerate(maps):
+            if one is not None and not one.is_valid:
+                raise ValueError(f"the map of feature {j} is not a monotone line")
+        return cls(units.loc, units.scale, units.constant, tuple(maps))
+
+    def to_arrays(self):
+        """Return the units as a dictionary of arrays."""
+        none = ColumnMap(np.zeros(0), np.zeros(0), 0.0, 1.0, False)
+        maps = [none if one is None else one for one in self.maps]
+        arrays = super().to_arrays()
+        for name in ("values", "scores"):
+            arrays[name] = np.concatenate([getattr(one, name) for one in maps])
+        arrays["n_points"] = np.array([len(one.values) for one in maps], dtype=np.int64)
+        for name, dtype in _COLUMNS.items():
+            arrays[name] = np.array([getattr(one, name) for one in maps], dtype=dtype)
+        return arrays
+
+    def provisional(self):
+        """Return the units: the maps of the first rows hold for all later ones."""
+        return self
+
+    @property
+    def is_identity(self):
+        """Whether the map changes nothing."""
+        return False
+
+    def log_jacobian_of(self, X):
+        """Return the log of the factor between the densities of values and of scores.
+
+        The density of values is with respect to counting measure at tied ones.
+        """
+        return np.concatenate([self._log_jacobian(block) for block in blocks(X)])
+
+    def _log_jacobian(self, block):
+        total = np.zeros(len(block))
+        for j, one in enumerate(self.maps):
+            if one is not None:
+                total += one.log_jacobian(block[:, j].astype(np.float64))
+        return total
+
+    def to_model(self, X, dtype=None):
+        """Map rows to scores, by default in their own dtype."""
+        out = np.array(X, dtype=X.dtype if dtype is None else dtype)
+        for j, one in enumerate(self.maps):
+            if one is not None:
+                for part in row_slices((len(X), 1)):
+                    out[part, j] = one.to_scores(X[part, j].astype(np.float64))
+        return out
+
+    def to_data(self, U):
+        """Map scores back into the units of the data, in the dtype of `U`."""
+        out = U.copy()
+        for j, one in enumerate(self.maps):
+            if one is not None:
+                out[:, j] = one.to_values(U[:, j])
+        return out
+
+
+def units_from_arrays(arrays):
+    """Return the units of either kind that `to_arrays` describes."""
+    return (NormalScores if "n_points" in arrays else Units).from_arrays(arrays)
+
+
+def _unchanged(n_features):
+    return vars(Units.identity(n_features))
+
+
+def _columns(X):
+    """Iterate over the values of the columns, in float64; many rows are sampled."""
+    sample = X[:: -(-X.shape[0] // _SAMPLE_ROWS)]
+    width = max(1, BLOCK_ELEMENTS // sample.shape[0])
+    for start in range(0, X.shape[1], width):
+        block = dense(sample[:, start : start + width])
+        for column in block.T.astype(np.float64):
+            yield column[~np.isnan(column)]
+
+
+def _map_of(column):
+    return ColumnMap.of_values(column) if len(column) else None
+
+
+def _checked_parts(arrays, n_features):
+    """Return the arrays of maps by name; raise ValueError if dtypes or lengths are wrong."""
+    dtypes = {**_LINES, **_COLUMNS}
+    parts = {name: np.array(arrays.get(name)) for name in dtypes}
+    fits = {name: part.dtype for name, part in parts.items()} == dtypes
+    fits &= all(parts[name].shape == (n_features,) for name in ("n_points", *_COLUMNS))
+    if fits:
+        sizes = parts["n_points"]
+        fits = (sizes >= 0).all() and (sizes != 1).all()
+        fits &= parts["values"].shape == parts["scores"].shape == (sizes.sum(),)
+    if not fits:
+        raise ValueError(
+            f"Normal scores of {n_features} features need values and scores of the points of "
+            f"each, and one number each of {', '.join(('n_points', *_COLUMNS))}."
+        )
+    return parts
