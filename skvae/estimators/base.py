@@ -9,7 +9,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    check_is_fitted,
+    validate_data,
+)
 
 from skvae.components import resolve
 from skvae.data.columns import errors_name_columns
@@ -17,7 +22,7 @@ from skvae.data.missing import masked_as_nan
 from skvae.data.rows import apply_in_blocks
 from skvae.estimators.fitting import Training
 from skvae.estimators.state import get_state, restored_on_failure, set_state
-from skvae.estimators.validation import DTYPES, check_validation_rows
+from skvae.estimators.validation import DTYPES, check_validation_rows, fit_encoding
 from skvae.training.diagnosis import not_finite, warn_of_overflow
 from skvae.training.fit import fit_model
 from skvae.training.loop import training_mode
@@ -30,6 +35,9 @@ class LatentTransformer(
 
     # Whether rows may have missing values.
     _allow_missing = False
+
+    # Which columns have categories; None takes all as numbers.
+    categorical_features = None
 
     # For each parameter that takes a component, the component classes by name.
     _registries: dict = {}
@@ -140,7 +148,7 @@ class LatentTransformer(
             continues = self.warm_start and hasattr(self, "_fitted")
             rows = self._validate(X, reset=not continues, training=True)
             rows_val = None if X_val is None else check_validation_rows(self, X_val)
-            training = Training(self, rows, rows_val, continues=continues)
+            training = Training(self, rows, rows_val, table=X, continues=continues)
             context = self._init_callback_context(max_subtasks=training.n_tasks)
             # Callbacks get the original X, with its column names.
             with training.reporting(context, {"estimator": self, "X": X, "y": y}):
@@ -182,7 +190,7 @@ class LatentTransformer(
             self._validate_params()
             continues = hasattr(self, "_fitted")
             rows = self._validate(X, reset=not continues, training=True)
-            training = Training(self, rows, continues=continues, one_pass=True)
+            training = Training(self, rows, table=X, continues=continues, one_pass=True)
             with training.explaining_divergence():
                 result = fit_model(training.start, training.setup, resumed=training.resumed)
             self._set_fitted(training.fitted_attributes(result))
@@ -226,7 +234,7 @@ class LatentTransformer(
                 f"latent_dim={self._n_features_out}: pass codes as returned by transform."
             )
         means = self._apply(lambda model, z: model.decoder(z).mean, Z, units=None)
-        return self._units.to_data(means)
+        return self._decode(means)
 
     def score(self, X, y=None):
         """Mean of `score_samples` over the rows of X.
@@ -251,20 +259,36 @@ class LatentTransformer(
         raise NotImplementedError
 
     def _validate(self, X, *, reset=False, training=False):
-        """Validate rows; if not for training, clip them to the likelihood's support."""
+        """Validate rows; if not for training, clip them to the likelihood's support.
+
+        A frame with columns other than numbers is encoded as numbers.
+        """
         if self._allow_missing:
             X = masked_as_nan(X)
-        with errors_name_columns(X, "X"):
-            X = validate_data(
-                self,
-                X,
-                reset=reset,
-                accept_sparse="csr",
-                dtype=DTYPES,
-                ensure_all_finite="allow-nan" if self._allow_missing else True,
-                ensure_min_samples=2 if training and reset else 1,
-            )
+        if reset:
+            self._encoding = fit_encoding(X, self.categorical_features)
+        if self._encoding is not None:
+            _check_feature_names(self, X, reset=reset)
+            X = self._encoding.encode(X)
+        options = {
+            "accept_sparse": "csr",
+            "dtype": DTYPES,
+            "ensure_all_finite": "allow-nan" if self._allow_missing else True,
+            "ensure_min_samples": 2 if training and reset else 1,
+        }
+        if self._encoding is None:
+            with errors_name_columns(X, "X"):
+                X = validate_data(self, X, reset=reset, **options)
+        else:
+            _check_feature_names(self, X, reset=reset)
+            X = check_array(self._encoding.encode(X), input_name="X", estimator=self, **options)
+            _check_n_features(self, X, reset=reset)
         return X if training else self._architecture.likelihood.clip(X)
+
+    def _decode(self, U):
+        """Return rows in model units in the units of the data, as the kind of table of `fit`."""
+        rows = self._units.to_data(U)
+        return rows if self._encoding is None else self._encoding.decode(rows)
 
     def _set_fitted(self, attributes):
         # An earlier fit may have set it, and this one may not.

@@ -31,8 +31,9 @@ class SamplingMixin:
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
-            In the units of the data.
+        ndarray or frame of shape (n_samples, n_features)
+            In the units of the data. A frame of the kind of `fit` if that had columns of
+            categories or flags.
         """
         check_is_fitted(self)
         check_positive_integer(n_samples, "n_samples")
@@ -43,7 +44,7 @@ class SamplingMixin:
             p = model.decoder(z)
             return p.mean if mean else torch.from_numpy(model.decoder.head.draw(p, rng))
 
-        return self._units.to_data(self._apply(draw, codes, units=None))
+        return self._decode(self._apply(draw, codes, units=None))
 
     def impute(self, X, *, sample=False, random_state=None):
         """Fill the missing values of X.
@@ -78,5 +79,7 @@ class SamplingMixin:
         if sample:
             fill = partial(conditional_draws, rng=random_generator(random_state))
         values = self._units.to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
+        if self._encoding is not None:
+            return self._encoding.fill(X, values)
         missing = np.isnan(rows.toarray() if hasattr(rows, "toarray") else rows)
         return fill_missing(X, missing, values)

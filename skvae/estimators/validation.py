@@ -8,7 +8,10 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_feature_names, _get_feature_names
 
 from skvae.data.columns import errors_name_columns
+from skvae.data.encoding import TableEncoding
+from skvae.data.kinds import NUMBER
 from skvae.data.missing import masked_as_nan
+from skvae.data.tables import library_of_frame
 
 DTYPES = [np.float64, np.float32]
 
@@ -34,6 +37,22 @@ def check_image_shape(image_shape, n_features):
     return (*shape, 1) if len(shape) == 2 else shape
 
 
+def fit_encoding(X, categorical_features):
+    """Return the encoding of a table whose columns are not all numbers, or None.
+
+    Parameters
+    ----------
+    X : array-like or frame
+    categorical_features : array-like, "from_dtype" or None
+        As in :class:`skvae.VAETransformer`; with None there is no encoding.
+    """
+    from_dtype = isinstance(categorical_features, str)
+    if categorical_features is None or (from_dtype and library_of_frame(X) is None):
+        return None
+    encoding = TableEncoding.fit(X, categorical_features)
+    return None if set(encoding.kinds) == {NUMBER} else encoding
+
+
 def check_validation_rows(estimator, X_val):
     """Validate `X_val`; error messages name it."""
     if estimator._allow_missing:
@@ -57,6 +76,8 @@ def check_validation_rows(estimator, X_val):
     except ValueError as error:
         raise ValueError(f"X_val has other columns than X. {error}") from error
     with errors_name_columns(X_val, "X_val"):
+        if estimator._encoding is not None:
+            X_val = estimator._encoding.encode(X_val)
         X_val = check_array(
             X_val,
             accept_sparse="csr",
