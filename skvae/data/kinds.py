@@ -55,7 +55,7 @@ class Column:
         The categories in order: str, int, float or bool, and (left, right) for an interval.
     values_dtype : str
         Name of the dtype of the categories of a pandas category dtype, or of the numbers
-        in a column of Python objects.
+        in a column of Python objects, or of the categories of a polars Categorical.
     ordered : bool
         Whether a pandas category dtype is ordered.
     """

@@ -1,5 +1,8 @@
 """Columns of a polars frame, read and written. Imported only for such frames."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -13,7 +16,6 @@ from skvae.data.kinds import (
     cast_numbers,
     codes_of,
     refuse,
-    sorted_levels,
 )
 
 _KINDS = {pl.Boolean: FLAG, pl.String: TEXT, pl.Null: "empty"}
@@ -60,15 +62,9 @@ class PolarsTable:
     def column(self, j, kind):
         """Describe column j as one of a kind."""
         series = self._series(j)
-        column = Column(kind, self.dtype(j))
+        column = Column(kind, self.dtype(j), values_dtype=_own_categories(series.dtype))
         if kind == CATEGORY:
-            if column.dtype == "Enum":
-                levels = series.dtype.categories.to_list()
-            else:
-                # The categories of pl.Categorical are those of all frames of the process.
-                levels = sorted_levels(self.values(j)[1], self.place(j))
-            column = Column(kind, column.dtype, levels)
-        # A pl.Categorical with categories of its own cannot be made again from names.
+            column = replace(column, levels=self.values(j)[1])
         if _dtype_of(column) != series.dtype:
             refuse(self.place(j), "other", series.dtype, self.text_remedy)
         return column
@@ -86,11 +82,13 @@ class PolarsTable:
     def values(self, j):
         """Return codes of column j, -1 for missing values, and the list of their values."""
         cells = self._cells(j)
-        if _name(cells.dtype) in _CATEGORIES:
-            cells = cells.cast(pl.String)
-        # Dense ranks are the codes of the sorted values.
-        codes = cells.rank("dense").cast(pl.Int64).fill_null(0).to_numpy() - 1
-        return codes, cells.drop_nulls().unique().sort().to_list()
+        if cells.dtype == pl.Boolean or cells.dtype.is_numeric():
+            # Dense ranks are the codes of the sorted values.
+            codes, levels = cells.rank("dense") - 1, cells.drop_nulls().unique().sort()
+        else:
+            levels = _levels_of(cells)
+            codes = cells.cast(pl.String).cast(pl.Enum(levels)).to_physical()
+        return codes.cast(pl.Int64).fill_null(-1).to_numpy(), levels.to_list()
 
     def layout(self):
         """Return what else a frame of this kind is made from."""
@@ -109,7 +107,10 @@ class PolarsTable:
             series = self._series(j)
             cells = series_of(*column_to_fill(self, j, column, values), self.names[j])
             present = pl.Series(~self.is_missing(j))
-            columns.append(series.cast(cells.dtype).zip_with(present, cells))
+            # As strings: older versions of polars cannot join two columns of categories.
+            common = pl.String if _name(cells.dtype) in _CATEGORIES else cells.dtype
+            joined = series.cast(common).zip_with(present, cells.cast(common))
+            columns.append(joined.cast(cells.dtype))
         return self.X.with_columns(columns)
 
     def _series(self, j):
@@ -148,10 +149,30 @@ def series_of(column, values, name):
 def _dtype_of(column):
     if column.dtype == "Enum":
         return pl.Enum(column.levels)
+    if column.values_dtype:
+        name, namespace, physical = json.loads(column.values_dtype)
+        return pl.Categorical(pl.Categories(name, namespace, getattr(pl, physical)))
     dtype = getattr(pl, column.dtype, None)
     if not (isinstance(dtype, type) and issubclass(dtype, pl.DataType)):
         raise ValueError(f"polars has no dtype {column.dtype!r}.")
     return dtype()
+
+
+def _own_categories(dtype):
+    """Return the names of a pl.Categorical's own categories, or "" if it has none."""
+    categories = getattr(dtype, "categories", None)
+    if isinstance(categories, (pl.Series, type(None))) or categories.is_global():
+        return ""
+    names = categories.name(), categories.namespace(), str(categories.physical())
+    return json.dumps(names)
+
+
+def _levels_of(cells):
+    """Return the distinct strings of a series, sorted; all those of an Enum, in its order."""
+    # Not the strings of a pl.Categorical: they are those of all frames of the process.
+    if _name(cells.dtype) == "Enum":
+        return cells.dtype.categories
+    return cells.drop_nulls().unique().cast(pl.String).sort()
 
 
 def _name(dtype):
