@@ -23,6 +23,13 @@ def example_rows(likelihood, n, n_features):
     return X * np.logspace(-1, 1, n_features) + np.arange(n_features)
 
 
+def mirrored_rows(likelihood, n, n_features):
+    """Rows whose medians are their means; the values of all but the first column are tied."""
+    X = np.random.RandomState(0).standard_normal((n // 2, n_features))
+    X[:, 1:] = np.round(2 * X[:, 1:]) / 2
+    return np.concatenate([X, -X]) + np.arange(n_features)
+
+
 def binary_rows(likelihood, n, n_features):
     return np.random.RandomState(0).binomial(1, 0.3, (n, n_features)).astype(float)
 
@@ -88,6 +95,8 @@ OWN = {
 CASES = {name: OWN.get(name, Case)(cls()) for name, cls in LIKELIHOODS.items()}
 OTHERS = [Gaussian("isotropic"), Gaussian(0.3), Gaussian("heteroscedastic")]
 CASES |= {repr(lk): Case(lk) for lk in OTHERS}
+SCORES = [Gaussian(noise, marginals="normal") for noise in ("auto", "heteroscedastic")]
+CASES |= {repr(lk): Case(lk, rows=mirrored_rows) for lk in SCORES}
 
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 BOUNDED = [c.likelihood for c in CASES.values() if np.isfinite(c.likelihood.support).any()]

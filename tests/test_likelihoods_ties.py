@@ -46,6 +46,17 @@ def test_the_mass_far_from_the_mean_is_that_of_the_tail():
     np.testing.assert_allclose(log_mass(-upper, double(1e9)), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("lower", "upper"), [(-1.0, 2.0), (0.5, 0.51), (-40, -38), (3, 1e6)])
+def test_the_gradient_is_the_derivative(lower, upper):
+    ends = double(lower, upper).requires_grad_()
+    (gradient,) = torch.autograd.grad(log_mass(ends[0], ends[1]), ends)
+    for k in (0, 1):
+        step = double(0.0, 0.0)
+        step[k] = 1e-6
+        high, low = (log_mass(*(ends.detach() + sign * step)).item() for sign in (1, -1))
+        assert gradient[k].item() == pytest.approx((high - low) / 2e-6, rel=1e-5, abs=1e-9)
+
+
 def test_gradients_are_finite_at_the_farthest_ends():
     loc = double(-1e4, -3.0, 0.0, 3.0, 1e4).requires_grad_()
     scale = double(1e-3).requires_grad_()

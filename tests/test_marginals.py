@@ -7,7 +7,6 @@ import pytest
 import torch
 from marginal_cases import COLUMNS, DISCRETE, TABLE
 from scipy import sparse
-from scipy.special import ndtr
 from sklearn.base import clone
 from sklearn.decomposition import FactorAnalysis
 
@@ -126,7 +125,7 @@ DAMAGED = {
 def test_damaged_arrays_are_refused(case):
     name, damage = DAMAGED[case]
     arrays = NormalScores.of_rows(TABLE).to_arrays()
-    with pytest.raises(ValueError, match="monotone line|Normal scores of"):
+    with pytest.raises(ValueError, match=r"monotone line|Normal scores of"):
         units_from_arrays({**arrays, name: damage(arrays[name])})
 
 
@@ -189,15 +188,15 @@ def test_the_start_is_a_gaussian_copula(quick):
 
 
 def test_the_start_is_better_than_a_random_one_and_training_improves_on_it():
-    X, held_out = correlated(2000), correlated(1000, seed=1)
+    X, held_out = correlated(1000), correlated(1000, seed=1)
     settings = {"likelihood": NORMAL, "random_state": 0}
     start, random, trained, affine = (
         VAETransformer(1, **{**settings, **other}).fit(X).score(held_out)
         for other in (
             {"max_iter": 0},
             {"max_iter": 0, "init": "random"},
-            {},
-            {"likelihood": "gaussian"},
+            {"max_iter": 40},
+            {"max_iter": 40, "likelihood": "gaussian"},
         )
     )
     assert random < start < trained
@@ -230,6 +229,15 @@ def test_missing_values_are_filled_with_values_that_occur(sample):
         assert sample or error < np.abs(X[missing[:, j], j] - median).mean()
     nothing = np.full((1, 3), np.nan)
     assert model.score_samples(nothing)[0] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_model_of_complete_rows_fills_missing_values(quick):
+    X = correlated()
+    holes = X.copy()
+    holes[::2, 1] = np.nan
+    filled = quick(likelihood=NORMAL).fit(X).impute(holes)
+    np.testing.assert_array_equal(filled[1::2], X[1::2])
+    assert set(filled[:, 1]) <= set(X[:, 1])
 
 
 def test_a_stored_model_gives_the_same_results(quick):
@@ -296,13 +304,3 @@ def test_every_kind_of_column_in_one_model(quick):
         difference = np.mean(rows[:, j] <= mode) - np.mean(TABLE[:, j] <= mode)
         assert abs(difference) < 0.08
     assert clone(model).likelihood.marginals == "normal"
-
-
-def test_scores_of_columns_are_normal():
-    U = NormalScores.of_rows(TABLE).to_model(TABLE)
-    for j, name in enumerate(name for name in COLUMNS if name != "few_values"):
-        if name not in DISCRETE:
-            # At tied values the distribution function jumps.
-            continuous = len(np.unique(U[:, j])) > 0.9 * len(U)
-            ranks = (np.argsort(np.argsort(U[:, j])) + 0.5) / len(U)
-            assert not continuous or np.abs(ndtr(U[:, j]) - ranks).max() < 0.02

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skvae.data.marginals import NormalScores
-from skvae.data.rows import blocks, feature_moments
+from skvae.data.rows import feature_moments
 from skvae.data.units import Units
 from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
@@ -19,14 +19,9 @@ from skvae.likelihoods.factor_analysis import (
     probabilistic_pca,
 )
 from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead, SpikedNormal
+from skvae.likelihoods.like_columns import has_like_columns
 from skvae.likelihoods.second_moments import second_moment
 from skvae.likelihoods.ties import Ties
-
-# The rule for noise="auto", as its documentation has it.
-_SHARE_AT_ENDS = 0.2
-_MIN_STEPS = 8
-_MANY_COLUMNS = 100
-_LIKE_RANGES = 2.5
 
 
 class Gaussian(Likelihood):
@@ -52,6 +47,12 @@ class Gaussian(Likelihood):
         Function from the decoder's output to the mean. With "sigmoid" the mean, like the
         data, is in [0, 1]; data are then not scaled inside the model, and the start is
         random.
+    marginals : {"normal"} or None, default=None
+        - None: columns are only centred and scaled.
+        - ``"normal"``: each column is mapped to normal scores by its own monotone map, and the
+          training starts at a Gaussian copula. Drawn, decoded and imputed rows then have
+          values as the training rows have them: skewed, tied, of their range, whole numbers.
+          Not with a fixed noise or a sigmoid mean.
 
     Notes
     -----
@@ -70,6 +71,23 @@ class Gaussian(Likelihood):
     density that `FactorAnalysis` gives it, a normal of variance 1e-12, mixed with a normal
     of variance 1 and weight 1e-6: a new value there then costs a row about 14 nats and not
     1e12.
+
+    With ``marginals="normal"`` the map of a column is straight between quantiles (four times
+    the cube root of the number of rows, at most 400) and beyond its lowest and highest value,
+    and the density is that of the scores times the slope. A tied value is an interval of
+    scores and counts with the probability of the interval: densities are with respect to
+    counting measure at tied values, and to Lebesgue measure elsewhere. Where tied values are
+    neighbours, values around them have no scores, are taken for the nearest tied value and
+    share with it, as a density, the probability that values which occur only once have
+    together; so the whole integrates to one.
+
+    All values of a column are tied if at most 1,000 are different and at most a tenth occur
+    only once; else those that are at least a hundredth of the column. Draws and decoded rows
+    have no other values where all are tied, and none beyond the lowest and the highest.
+    Decoded means of scores are medians in the units of the data. ``noise_variance_`` is that
+    of the scores, to which a denoising autoencoder's noise is added too. In ``history_`` the
+    terms of held-out rows have the mean slope of the training rows. In `partial_fit` the maps
+    are those of the first call.
 
     Examples
     --------
@@ -257,59 +275,3 @@ class Gaussian(Likelihood):
     @property
     def _sigmoid(self):
         return self.mean == "sigmoid"
-
-
-def has_like_columns(X):
-    """Whether the columns are one quantity many times, as the pixels of an image are.
-
-    The rule is in the notes of :class:`Gaussian`. It takes one pass over the rows.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n, n_features)
-    """
-    lowest, second, highest, share = _ends(X)
-    varies = highest > lowest
-    if not varies.any():
-        return False
-    lowest, second, highest = lowest[varies], second[varies], highest[varies]
-    tied = share[varies] >= _SHARE_AT_ENDS
-    # A range beyond float64 is like no other; the units refuse it by its column.
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread = highest - lowest
-        ratio = spread / np.median(spread)
-        steps = np.rint(spread / (second - lowest))
-    n_same = _most_equal(np.stack([lowest, highest])[:, tied])
-    # Any two columns of flags, or of few small counts, have as many steps by chance.
-    n_steps = _most_equal(steps[None, tied & (steps >= _MIN_STEPS)])
-    if 2 * max(n_same, n_steps) >= len(lowest):
-        return True
-    n_like = np.count_nonzero((ratio <= _LIKE_RANGES) & (ratio >= 1 / _LIKE_RANGES))
-    return bool(len(lowest) >= _MANY_COLUMNS and 2 * n_like >= len(lowest))
-
-
-def _most_equal(columns):
-    """Return how many times the most frequent column is there."""
-    _, counts = np.unique(columns, axis=1, return_counts=True)
-    return counts.max(initial=0)
-
-
-def _ends(X):
-    """Return each column's lowest, second lowest and highest value.
-
-    And the share of its values that are the lowest or the highest.
-    """
-    lowest, second, highest = (np.full(X.shape[1], end) for end in (np.inf, np.inf, -np.inf))
-    n_low, n_high, n_values = 0, 0, 0
-    for block in blocks(X):
-        low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
-        # None was counted before of a value that is lower or higher than all.
-        n_low, n_high = np.where(low < lowest, 0, n_low), np.where(high > highest, 0, n_high)
-        above = np.where(block > low, block, np.inf).min(axis=0)
-        candidates = np.stack([lowest, second, low, above])
-        lowest, highest = np.fmin(lowest, low), np.fmax(highest, high)
-        second = np.where(candidates > lowest, candidates, np.inf).min(axis=0)
-        n_low = n_low + np.count_nonzero(block == lowest, axis=0)
-        n_high = n_high + np.count_nonzero(block == highest, axis=0)
-        n_values = n_values + np.count_nonzero(~np.isnan(block), axis=0)
-    return lowest, second, highest, (n_low + n_high) / np.maximum(n_values, 1)

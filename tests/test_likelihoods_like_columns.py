@@ -16,7 +16,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.data import rows
 from skvae.likelihoods import Gaussian
-from skvae.likelihoods.gaussian import has_like_columns
+from skvae.likelihoods.like_columns import has_like_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
