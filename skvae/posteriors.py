@@ -152,7 +152,8 @@ class PointHead(PosteriorHead):
         # would have no gradient.
         for spare in np.flatnonzero(unshrunk == 0):
             weight[spare, spare % weight.shape[1]] = 1.0
-        return weight, torch.zeros(self.n_raw, dtype=torch.float32)
+        mean = torch.as_tensor(solution.mean, dtype=torch.float32)
+        return weight, torch.zeros(self.n_raw, dtype=torch.float32) - weight @ mean
 
 
 class StandardNormal(Independent):

@@ -246,7 +246,7 @@ def test_the_closed_form_output_takes_over_the_closed_form(noise):
     likelihood = Gaussian(noise)
     head, units, rows = build(noise, table())
     solution = likelihood.closed_form(rows, 2, units)
-    weight, bias = head.closed_form_output(solution)
+    weight, bias = head.closed_form_output(solution, likelihood.start(head, rows))
     np.testing.assert_array_equal(weight, solution.loadings)
     assert not bias.any()
     np.testing.assert_allclose(head.noise_variance(), solution.noise_variance, rtol=1e-5)

@@ -3,6 +3,7 @@
 import re
 import warnings
 from contextlib import contextmanager, suppress
+from numbers import Integral
 
 import numpy as np
 
@@ -49,8 +50,12 @@ def errors_name_columns(data, name):
 
 
 def column_name(column, feature_names):
-    """Return the name of a column, or its number if columns have no names."""
-    return f"feature {column}" if feature_names is None else repr(feature_names[column])
+    """Return the name of a column, or its number if columns have no names.
+
+    Numbers in place of names are those of the columns in a wider table.
+    """
+    name = column if feature_names is None else feature_names[column]
+    return f"feature {name}" if isinstance(name, Integral) else repr(name)
 
 
 def _first_bad_column(data):

@@ -18,7 +18,7 @@ class IncompleteRows:
     values : Tensor of shape (..., n, n_features)
         The rows in model units, with 0 for missing values.
     missing : Tensor of the same shape, dtype bool
-    inputs : Tensor of the same shape
+    inputs : Tensor of shape (..., n, n_inputs)
         The rows for the encoder, with missing values filled.
     factor : Tensor of shape (..., n, latent_dim, latent_dim)
         Lower triangular factor by which a posterior of complete rows is wider without the

@@ -258,3 +258,24 @@ class Subset(_RowsView):
     def __getitem__(self, index):
         """Return rows as a tensor."""
         return self.rows[self.indices[index]]
+
+
+class MappedRows(_RowsView):
+    """Rows to which a function is applied as they are read.
+
+    Parameters
+    ----------
+    rows : Tensor or StreamedRows of shape (n, n_features)
+    function : callable
+        Maps a tensor (..., n_features) to one (..., width).
+    width : int
+    """
+
+    def __init__(self, rows, function, width):
+        self.rows, self.function = rows, function
+        self.device = rows.device
+        self.shape = (len(rows), width)
+
+    def __getitem__(self, index):
+        """Return rows as a tensor."""
+        return self.function(self.rows[index])

@@ -106,6 +106,10 @@ class Units:
         scale = np.where(self.constant, typical, self.scale)
         return Units(self.loc, scale, np.zeros_like(self.constant))
 
+    def of_columns(self, columns):
+        """Return the units of some of the columns."""
+        return Units(self.loc[columns], self.scale[columns], self.constant[columns])
+
     @property
     def n_features(self):
         """Number of features."""

@@ -3,7 +3,7 @@
 from skvae.estimators.autoencoder import AutoencoderTransformer
 from skvae.estimators.imputer import VAEImputer
 from skvae.estimators.vae import VAETransformer
-from skvae.likelihoods import LIKELIHOODS
+from skvae.likelihoods import LIKELIHOODS, CodedCategorical, Mixed
 from skvae.networks import NETWORKS, ModuleNetwork
 from skvae.posteriors import POSTERIORS
 
@@ -14,12 +14,15 @@ _CLASSES = (
     ModuleNetwork,
     *NETWORKS.values(),
     *LIKELIHOODS.values(),
+    CodedCategorical,
+    Mixed,
     *POSTERIORS.values(),
 )
 
 # Types in a `device` parameter or a scikit-learn search that skops does not trust by default;
 # by name, because importing them takes time.
 _OTHERS = (
+    "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.model_selection._split.KFold",
     "sklearn.model_selection._split.StratifiedKFold",

@@ -233,7 +233,7 @@ class LatentTransformer(
                 f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
                 f"latent_dim={self._n_features_out}: pass codes as returned by transform."
             )
-        means = self._apply(lambda model, z: model.decoder(z).mean, Z, units=None)
+        means = self._apply(lambda model, z: model.decoded_rows(z), Z, units=None)
         return self._decode(means)
 
     def score(self, X, y=None):

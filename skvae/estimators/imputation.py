@@ -34,7 +34,8 @@ def conditional_means(model, x):
     eps = fixed_draws(model, N_DRAWS)
     _, p, log_weights = importance_weights(model, x, eps)
     weights = _truncated(log_weights).softmax(0)
-    return x.fill(torch.einsum("dn,dnp->np", weights, p.mean))
+    means = torch.einsum("dn,dnp->np", weights, p.mean)
+    return x.fill(model.decoder.head.collapse(means))
 
 
 def conditional_draws(model, x, rng):

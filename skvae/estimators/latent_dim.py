@@ -58,10 +58,10 @@ def choose_latent_dim(estimator, X):
 def _squared_error(likelihood, units, rows, hidden, latent_dim):
     """Return the sum of the squared errors of hidden values, as the encoder is given them."""
     transform = likelihood.input_transform()
-    inputs = rows if transform is None else transform(rows)
     partly = rows.masked_fill(hidden, torch.nan)
-    completion = Completion(rows.shape[1], latent_dim)
+    inputs, known = (x if transform is None else transform(x) for x in (rows, partly))
+    completion = Completion(inputs.shape[1], latent_dim)
     model = likelihood.model_of_observed(partly, latent_dim, units, tol=_TOLERANCE)
     completion.set_model(model, is_aligned=True)
-    filled = completion(partly, inputs.masked_fill(hidden, torch.nan)).inputs
-    return float((filled - inputs)[hidden].square().nansum())
+    filled = completion(partly, known).inputs
+    return float((filled - inputs)[known.isnan()].square().nansum())

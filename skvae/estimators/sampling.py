@@ -41,8 +41,9 @@ class SamplingMixin:
         codes = rng.standard_normal((n_samples, self._n_features_out))
 
         def draw(model, z):
-            p = model.decoder(z)
-            return p.mean if mean else torch.from_numpy(model.decoder.head.draw(p, rng))
+            if mean:
+                return model.decoded_rows(z)
+            return torch.from_numpy(model.decoder.head.draw(model.decoder(z), rng))
 
         return self._decode(self._apply(draw, codes, units=None))
 

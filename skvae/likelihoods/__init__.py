@@ -7,26 +7,22 @@ parameters. A new one is one subclass of :class:`Likelihood` and one line in `LI
 from skvae.likelihoods.base import Likelihood, LikelihoodHead
 from skvae.likelihoods.bernoulli import Bernoulli, ContinuousBernoulli
 from skvae.likelihoods.categorical import Categorical
+from skvae.likelihoods.coded import CodedCategorical
 from skvae.likelihoods.counts import NegativeBinomial, Poisson
 from skvae.likelihoods.gaussian import Gaussian
-
-LIKELIHOODS: dict[str, type[Likelihood]] = {
-    "gaussian": Gaussian,
-    "bernoulli": Bernoulli,
-    "continuous_bernoulli": ContinuousBernoulli,
-    "poisson": Poisson,
-    "negative_binomial": NegativeBinomial,
-    "categorical": Categorical,
-}
+from skvae.likelihoods.mixed import Mixed
+from skvae.likelihoods.registry import LIKELIHOODS
 
 __all__ = [
     "LIKELIHOODS",
     "Bernoulli",
     "Categorical",
+    "CodedCategorical",
     "ContinuousBernoulli",
     "Gaussian",
     "Likelihood",
     "LikelihoodHead",
+    "Mixed",
     "NegativeBinomial",
     "Poisson",
 ]

@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import nn
-from torch.distributions import Independent
 
 from skvae.components import Component
 from skvae.data.columns import column_name
-from skvae.data.missing import IncompleteRows
 from skvae.data.rows import blocks, dense, extremes, feature_means, observed_part
 from skvae.data.units import Units
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
+from skvae.likelihoods.row_distribution import RowDistribution
 from skvae.randomness import seed_torch
 
 # Values outside the support by at most this are rounding errors.
@@ -40,8 +39,11 @@ class Likelihood(Component):
     #: Raw outputs of the decoder per feature.
     raw_per_feature = 1
 
-    #: Whether `closed_form` is defined: the model is a linear-Gaussian one if its networks are.
+    #: Whether training can start at `closed_form`, a linear-Gaussian model of the inputs.
     has_closed_form = False
+
+    #: Whether noise can be added to the rows, as denoising autoencoders do.
+    can_corrupt = True
 
     #: Spread of the raw output of a random start, relative to He initialisation.
     start_gain = 1.0
@@ -53,6 +55,14 @@ class Likelihood(Component):
     def for_data(self, X, image_shape=None) -> "Likelihood":
         """Return the likelihood with those parameters set that depend on the training data."""
         return self
+
+    def n_raw(self, n_features) -> int:
+        """Return the number of raw outputs of the decoder per row."""
+        return self.raw_per_feature * n_features
+
+    def n_inputs(self, n_features) -> int:
+        """Return the number of columns of the rows after `input_transform`."""
+        return n_features
 
     def head(self, units) -> "LikelihoodHead":
         """Return the decoder's head for rows in these units."""
@@ -91,6 +101,37 @@ class Likelihood(Component):
     def input_transform(self) -> nn.Module | None:
         """Return a module that is applied to rows before the encoder, or None."""
         return None
+
+    def mean_as_inputs(self, mean):
+        """Return a mean of p(x|z) as `input_transform` gives rows."""
+        transform = self.input_transform()
+        return mean if transform is None else transform(mean)
+
+    def collapse(self, mean):
+        """Return rows (..., n_features) for means of p(x|z).
+
+        These are the same unless the mean has more columns, as one for each category.
+        """
+        return mean
+
+    def input_groups(self, n_features) -> tuple[int, ...]:
+        """Return sizes of groups of inputs: of those that indicate categories, of others 1."""
+        return (1,) * n_features
+
+    def linear_output(self, solution, centre):
+        """Return weight and bias of raw output that is linear in the code.
+
+        Its distribution has, to first order, the mean of a linear-Gaussian model. By default it
+        does not depend on the code.
+
+        Parameters
+        ----------
+        solution : LinearGaussian
+            Of the encoder's inputs.
+        centre : Tensor of shape (n_raw,)
+            The raw output that `start` gives.
+        """
+        return torch.zeros(len(centre), solution.loadings.shape[1]), centre
 
     def closed_form(self, rows, latent_dim, units):
         """Return the closed-form linear-Gaussian model of complete rows."""
@@ -195,11 +236,14 @@ class LikelihoodHead(nn.Module):
     #: Whether a noise can be set from held-out residuals (`squared_residuals`, `set_noise`).
     has_noise = False
 
+    #: The columns that have such a noise.
+    noise_columns = slice(None)
+
     def __init__(self, likelihood, units):
         super().__init__()
         self.likelihood = likelihood
         self.n_features = len(units.scale)
-        self.n_raw = likelihood.raw_per_feature * self.n_features
+        self.n_raw = likelihood.n_raw(self.n_features)
         for name, value in likelihood.parameters(units).items():
             self.register_parameter(name, nn.Parameter(value))
 
@@ -214,43 +258,29 @@ class LikelihoodHead(nn.Module):
         """Draw rows from `p` with NumPy's generator, as an array."""
         return self.likelihood.draw(p, rng)
 
-    def closed_form_output(self, solution):
-        """Set the noise of a closed-form model; return weight and bias of the raw output."""
-        raise NotImplementedError
+    def collapse(self, mean):
+        """Return rows (..., n_features) for means of p(x|z)."""
+        return self.likelihood.collapse(mean)
+
+    def closed_form_output(self, solution, centre):
+        """Set the noise of a closed-form model; return weight and bias of the raw output.
+
+        `centre` is the raw output that the likelihood's `start` gives.
+        """
+        return self.likelihood.linear_output(solution, centre)
+
+    @property
+    def n_noises(self):
+        """Number of columns whose noise can be set."""
+        return self.n_features
 
     def noise_variance(self):
         """Return the noise variance per feature in model units, or None."""
         return None
 
-
-class RowDistribution(Independent):
-    """p(x|z) of whole rows, whose density can leave out missing values.
-
-    Parameters
-    ----------
-    base : Distribution
-        Of independent features, or of whole rows with a method
-        ``observed_log_prob(values, missing)`` if values may be missing.
-    """
-
-    def __init__(self, base):
-        super().__init__(base, 1 - len(base.event_shape), validate_args=False)
-
-    def log_prob(self, value):
-        """Log-density per row, of a tensor or of IncompleteRows."""
-        if not isinstance(value, IncompleteRows):
-            return super().log_prob(value)
-        base = self.base_dist
-        if len(base.event_shape) == 0:
-            each = base.log_prob(value.values)
-            return each.masked_fill(value.missing, 0.0).sum(-1)
-        if not hasattr(base, "observed_log_prob"):
-            raise ValueError(
-                f"{type(base).__name__} has no method observed_log_prob(values, missing): "
-                "this likelihood takes no missing values. Fill them first, for example with "
-                "SimpleImputer."
-            )
-        return base.observed_log_prob(value.values, value.missing)
+    def other_log_probs(self, p, x):
+        """Return log-densities (..., n_others) of parts of rows that have no such noise."""
+        return p.mean[..., :0]
 
 
 def smoothed_mean(rows):

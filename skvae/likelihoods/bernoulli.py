@@ -7,6 +7,7 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.likelihoods.first_order import linear_logits
 
 _REMEDY = "Scale it, for example with MinMaxScaler, or use likelihood='gaussian'."
 
@@ -36,6 +37,10 @@ class Bernoulli(Likelihood):
     def start(self, head, rows):
         """Return the logits of the rows' mean."""
         return smoothed_mean(rows).logit().float()
+
+    def linear_output(self, solution, centre):
+        """Return logits that are linear in the code."""
+        return linear_logits(torch.as_tensor(solution.loadings), centre)
 
     def draw(self, p, rng):
         """Draw zeros and ones."""

@@ -8,6 +8,7 @@ import torch
 from torch.distributions import Distribution, constraints
 
 from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.likelihoods.first_order import linear_log_rates
 
 
 class Categorical(Likelihood):
@@ -40,6 +41,17 @@ class Categorical(Likelihood):
         """Return the variables whose unnormalised log-probabilities are the raw output."""
         return OneHotBlocks(raw, self._sizes(raw.shape[-1]))
 
+    def input_groups(self, n_features):
+        """Return the numbers of categories."""
+        return self._sizes(n_features)
+
+    def linear_output(self, solution, centre):
+        """Return log-probabilities that are linear in the code."""
+        frequencies = centre.double().exp()
+        return linear_log_rates(
+            torch.as_tensor(solution.loadings) / frequencies[:, None], centre
+        )
+
     def start(self, head, rows):
         """Return the logarithms of the rows' frequencies."""
         return smoothed_mean(rows).log().float()
@@ -61,12 +73,13 @@ class Categorical(Likelihood):
         ends = np.cumsum(self._sizes(X.shape[1]))
         variables = [slice(*pair) for pair in pairwise((0, *ends))]
         invalid = sum(_count_invalid(rows, variables) for rows in self._inside(X))
+        names = np.arange(X.shape[1]) if feature_names is None else feature_names
         if invalid.any():
             first = variables[int(np.argmax(invalid > 0))]
             raise ValueError(
                 f"The Categorical likelihood needs exactly one 1, and else 0, in columns "
-                f"{first.start} to {first.stop - 1} of each row of {argument}, or NaN in all "
-                "of them. "
+                f"{names[first.start]} to {names[first.stop - 1]} of each row of {argument}, "
+                "or NaN in all of them. "
                 f"{self.remedy} For several variables, use Categorical(sizes=(...))."
             )
         return X

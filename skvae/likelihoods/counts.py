@@ -9,6 +9,7 @@ from torch.distributions import Poisson as TorchPoisson
 from skvae.data.columns import column_name
 from skvae.data.rows import feature_moments
 from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.likelihoods.first_order import linear_log_rates
 
 # Log-rates are clipped to this range, so that float32 does not overflow.
 _LOG_RATE_RANGE = (-30.0, 30.0)
@@ -40,6 +41,13 @@ class Counts(Likelihood):
     def start(self, head, rows):
         """Return the log-means of the rows."""
         return smoothed_mean(rows).log().float()
+
+    def linear_output(self, solution, centre):
+        """Return log-means that are linear in the code."""
+        # The model is one of log(1 + x), whose derivative by log(x) is x / (1 + x).
+        mean = centre.double().exp()
+        derivative = (mean / (1 + mean))[:, None]
+        return linear_log_rates(torch.as_tensor(solution.loadings) / derivative, centre)
 
     def check_support(self, X, feature_names=None, argument="X"):
         """Return the rows, or raise ValueError for values other than 0, 1, 2, ..."""

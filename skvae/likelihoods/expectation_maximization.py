@@ -30,7 +30,7 @@ _FULL_PASSES = 3
 
 
 def linear_gaussian_of_observed(
-    rows, latent_dim, *, shared=False, known=None, transform=None, tol=1e-4
+    rows, latent_dim, *, shared=False, known=None, transform=None, pool=None, tol=1e-4
 ):
     """Return the linear-Gaussian model of rows with missing values.
 
@@ -48,6 +48,8 @@ def linear_gaussian_of_observed(
         A known noise variance.
     transform : callable, default=None
         Applied to the rows first.
+    pool : callable, default=None
+        Applied to the noise variances after each iteration, as some features have a common one.
     tol : float, default=1e-4
         Gain of an iteration, in nats per row, at which it is the last one.
 
@@ -63,20 +65,19 @@ def linear_gaussian_of_observed(
     rank = max(1, min(latent_dim, n_features - (known is None)))
     n_sampled = max(2000, _SAMPLE_ELEMENTS // (n_features + (rank + 1) ** 2))
     sample = read(rows[:: -(-n_rows // n_sampled)])
-    model = _Model.start(sample, rank, shared, known)
+    model = _Model.start(sample, rank, shared, known, pool)
     previous = -math.inf
     for _ in range(_MAX_ITERATIONS):
         statistics = sample.expect(model)
         if statistics.log_likelihood - previous < tol * sample.n_rows:
             break
         previous = statistics.log_likelihood
-        model = model.maximize(statistics, shared, known)
+        model = model.maximize(statistics, shared, known, pool)
     if n_rows > n_sampled:
         for _ in range(_FULL_PASSES):
             parts = (read(block) for block in blocks(rows, most=n_sampled))
-            model = model.maximize(
-                sum_statistics(p.expect(model) for p in parts), shared, known
-            )
+            statistics = sum_statistics(p.expect(model) for p in parts)
+            model = model.maximize(statistics, shared, known, pool)
     return model.to_linear_gaussian(latent_dim)
 
 
@@ -178,7 +179,7 @@ class _Model:
     noise: np.ndarray
 
     @classmethod
-    def start(cls, table, rank, shared, known):
+    def start(cls, table, rank, shared, known, pool=None):
         """Return the leading directions of the second moments of pairs that are both there."""
         counts = table.observed.sum(axis=0)
         mean = table.values.sum(axis=0) / np.maximum(counts, 1)
@@ -191,9 +192,10 @@ class _Model:
         lengths = np.sqrt(np.maximum(values, 1e-2 * max(values[0], 1e-12)))
         loadings = vectors * np.where(counts[:, None] > 0, lengths, 0.0)
         left = np.maximum(variance - np.square(loadings).sum(axis=1), 0.1 * variance)
+        left = left if pool is None else pool(left)
         return cls(mean, loadings, _bounded(left, counts, shared, known))
 
-    def maximize(self, statistics, shared, known):
+    def maximize(self, statistics, shared, known, pool=None):
         """Return the model that is best for these statistics (the maximisation step)."""
         counts, rank = statistics.counts, self.loadings.shape[1]
         codes = statistics.codes + np.where(counts > 0, 0.0, 1.0)[:, None, None] * np.eye(
@@ -208,6 +210,7 @@ class _Model:
         if not shared:
             errors, counts = errors + _PSEUDO_ROWS * variance, counts + _PSEUDO_ROWS
             noise = errors / counts
+            noise = noise if pool is None else pool(noise)
         else:
             noise = np.full(len(errors), errors.sum() / max(counts.sum(), 1))
         noise = _bounded(noise, statistics.counts, False, known)

@@ -48,6 +48,16 @@ class LinearGaussian:
     posterior_scale: np.ndarray
     mean: np.ndarray
 
+    def of_features(self, part):
+        """Return the model of some of the features, with the codes of all."""
+        return LinearGaussian(
+            self.loadings[part],
+            self.noise_variance[part],
+            self.projection[:, part],
+            self.posterior_scale,
+            self.mean[part],
+        )
+
     @classmethod
     def from_loadings(cls, loadings, noise_variance, mean=None):
         """Bound the noise from below, rotate the loadings, and compute the posterior."""
@@ -65,7 +75,7 @@ class LinearGaussian:
         return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision), mean)
 
 
-def factor_analysis(covariance, latent_dim, n_samples):
+def factor_analysis(covariance, latent_dim, n_samples, pool=None):
     """Maximum-likelihood factor analysis of a covariance.
 
     The iteration and its stopping rule are those of
@@ -80,6 +90,8 @@ def factor_analysis(covariance, latent_dim, n_samples):
     n_samples : int
         Number of rows of the covariance; scikit-learn's tolerance is on their summed
         log-likelihood.
+    pool : callable, default=None
+        Applied to the noise variances after each iteration, as some features have a common one.
 
     Returns
     -------
@@ -108,6 +120,7 @@ def factor_analysis(covariance, latent_dim, n_samples):
             break
         previous = log_likelihood
         left = np.maximum(variance - np.square(loadings).sum(axis=1), 1e-12)
+        left = left if pool is None else pool(left)
         noise = np.where(varies, left, 1.0)
     return LinearGaussian.from_loadings(loadings, np.where(varies, noise, 0.0))
 

@@ -5,8 +5,9 @@ import math
 import torch
 from torch.distributions import Distribution, Normal
 
-from skvae.likelihoods.base import LikelihoodHead, RowDistribution
+from skvae.likelihoods.base import LikelihoodHead
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
+from skvae.likelihoods.row_distribution import RowDistribution
 from skvae.likelihoods.ties import TiedNormal
 
 # The smallest standard deviation of the noise in FactorAnalysis: that of a constant feature.
@@ -61,8 +62,10 @@ class GaussianHead(LikelihoodHead):
     def _is_shared(self):
         return self.log_scale.shape[-1] == 1
 
-    def closed_form_output(self, solution):
+    def closed_form_output(self, solution, centre):
         """Set the noise of the closed form; return its loadings and mean."""
+        if not self.likelihood.has_closed_form:
+            return super().closed_form_output(solution, centre)
         solution = _of_scores(solution, self.ties)
         self.set_noise(torch.as_tensor(solution.noise_variance))
         return torch.as_tensor(solution.loadings), torch.as_tensor(solution.mean)
@@ -132,8 +135,10 @@ class HeteroscedasticHead(LikelihoodHead):
         normal = Normal(mean, variance.sqrt(), validate_args=False)
         return RowDistribution(_tied(normal, self.ties))
 
-    def closed_form_output(self, solution):
+    def closed_form_output(self, solution, centre):
         """Return the loadings, and a constant log-scale."""
+        if not self.likelihood.has_closed_form:
+            return super().closed_form_output(solution, centre)
         solution = _of_scores(solution, self.ties)
         loadings = torch.as_tensor(solution.loadings, dtype=torch.float32)
         log_scale = torch.as_tensor(solution.noise_variance, dtype=torch.float32).log() / 2

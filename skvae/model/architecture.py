@@ -82,8 +82,9 @@ class Architecture:
         else:
             encoder_head = self.posterior.head(self.latent_dim)
         head = likelihood.head(units)
+        n_inputs = likelihood.n_inputs(units.n_features)
         encoder = network.build_encoder(
-            units.n_features, encoder_head.n_raw, self.image_shape, generator
+            n_inputs, encoder_head.n_raw, self.image_shape, generator
         )
         decoder = network.build_decoder(
             self.latent_dim, head.n_raw, self.image_shape, generator
@@ -96,8 +97,8 @@ class Architecture:
             Conditional(decoder, head),
         )
         if self.posterior is not None:
-            sizes = units.n_features, self.latent_dim
-            return VAE(*parts, Completion(*sizes) if self.has_missing else None)
+            completion = Completion(n_inputs, self.latent_dim) if self.has_missing else None
+            return VAE(*parts, completion)
         seed = int(torch.randint(2**31, (), generator=generator))
         return Autoencoder(*parts, self.build_corruption(units, seed))
 
@@ -105,6 +106,12 @@ class Architecture:
         """Return the module that corrupts rows in training, or None without noise."""
         if self.noise == 0:
             return None
+        if not self.likelihood.can_corrupt:
+            raise ValueError(
+                f"noise={self.noise} cannot be added to rows of the "
+                f"{type(self.likelihood).__name__} likelihood, which may be codes of "
+                "categories: use noise=0."
+            )
         return CORRUPTIONS[self.corruption](self.noise, units, self.likelihood.support, seed)
 
 
@@ -125,12 +132,13 @@ def initialize(module, likelihood, rows, units, closed_form=True):
         networks contain a linear map.
     """
     head = module.decoder.head
-    module.decoder.body.center_output(likelihood.start(head, rows), likelihood.start_gain)
-    parts = (module.encoder, module.decoder)
+    centre = likelihood.start(head, rows)
+    module.decoder.body.center_output(centre, likelihood.start_gain)
+    bodies = (module.encoder.body, module.decoder.body)
     starts_linear = (
         closed_form
         and likelihood.has_closed_form
-        and all(part.body.can_be_affine for part in parts)
+        and all(body.can_be_affine for body in bodies)
     )
     solution = None
     if module.completion is not None:
@@ -139,5 +147,9 @@ def initialize(module, likelihood, rows, units, closed_form=True):
     elif starts_linear:
         solution = likelihood.closed_form(rows, module.latent_dim, units)
     if starts_linear:
-        for part in parts:
-            part.body.set_affine(*part.head.closed_form_output(solution))
+        outputs = (
+            module.encoder.head.closed_form_output(solution),
+            head.closed_form_output(solution, centre),
+        )
+        for body, output in zip(bodies, outputs, strict=True):
+            body.set_affine(*output)

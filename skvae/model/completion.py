@@ -24,23 +24,24 @@ class Completion(nn.Module):
 
     Parameters
     ----------
-    n_features, latent_dim : int
+    n_inputs, latent_dim : int
+        Columns of the encoder's inputs, and dimensions of the code.
 
     Attributes
     ----------
-    mean, noise_variance : Parameter of shape (n_features,)
-    loadings : Parameter of shape (n_features, latent_dim)
+    mean, noise_variance : Parameter of shape (n_inputs,)
+    loadings : Parameter of shape (n_inputs, latent_dim)
     is_aligned : Tensor of dtype bool
         Whether the codes of the encoder's start are those of the model. Else the factor is a
         multiple of the identity.
     """
 
-    def __init__(self, n_features, latent_dim):
+    def __init__(self, n_inputs, latent_dim):
         super().__init__()
         shapes = {
-            "mean": (n_features,),
-            "noise_variance": (n_features,),
-            "loadings": (n_features, latent_dim),
+            "mean": (n_inputs,),
+            "noise_variance": (n_inputs,),
+            "loadings": (n_inputs, latent_dim),
         }
         for name, shape in shapes.items():
             value = torch.zeros(shape, dtype=torch.float32)
@@ -61,14 +62,14 @@ class Completion(nn.Module):
         Its linear-Gaussian model has the mean and variances of rows that the decoder draws, and
         loadings that are the regression of its means on the codes.
         """
-        decoder, transform = module.decoder, module.encoder.input_transform
+        decoder = module.decoder
         codes = _standardized(quasi_random_normal(_N_DRAWS, module.latent_dim))
         codes = codes.to(next(decoder.parameters()))
         means, variances = [], []
         with torch.inference_mode():
             for z in codes.split(_BLOCK_ROWS):
                 p = decoder(z)
-                means.append(p.mean if transform is None else transform(p.mean))
+                means.append(decoder.head.likelihood.mean_as_inputs(p.mean))
                 variances.append(p.variance.expand_as(p.mean))
             means, variance = torch.cat(means), torch.cat(variances).mean(0)
             mean = means.mean(0)
@@ -86,11 +87,11 @@ class Completion(nn.Module):
         ----------
         values : Tensor of shape (..., n, n_features)
             With NaN for missing values.
-        inputs : Tensor of the same shape
+        inputs : Tensor of shape (..., n, n_inputs)
             The same as the encoder's network takes them: transformed, if the likelihood
             transforms them.
         """
-        missing = values.isnan()
+        absent, missing = values.isnan(), inputs.isnan()
         mean, loadings = self.mean.unsqueeze(-2), self.loadings
         weighted = loadings / self.noise_variance.unsqueeze(-1)
         precision = self._precision(weighted, (~missing).to(values.dtype))
@@ -100,8 +101,8 @@ class Completion(nn.Module):
         codes = (factor @ (factor.mT @ right)).squeeze(-1).to(values.dtype)
         filled = torch.where(missing, mean + codes @ loadings.mT, inputs)
         return IncompleteRows(
-            values.masked_fill(missing, 0.0),
-            missing,
+            values.masked_fill(absent, 0.0),
+            absent,
             filled,
             self._relative(factor, weighted).to(values.dtype),
         )

@@ -107,6 +107,10 @@ class VAE(nn.Module):
         """Return the q(z|x) that the objectives use."""
         return self.posterior(x)
 
+    def decoded_rows(self, z):
+        """Return the means of p(x|z), of categories the most likely, as rows."""
+        return self.decoder.head.collapse(self.decoder(z).mean)
+
     def prior(self, q):
         """Return p(z) on the device and in the dtype of the posterior `q`."""
         return self.encoder.head.prior(q)

@@ -199,17 +199,20 @@ def _set_noise(setup, module, noise):
         return
     module.eval()
     rows, eps = setup.rows, fixed_draws(setup, len(setup.rows), module.latent_dim)
+    head = module.decoder.head
     with limit_threads(rows.numel()):
         sums = sum(
             terms_and_residuals(setup.objective, module, rows[part], eps[:, part])
             .sum(0)
             .double()
             for part in batches(rows.shape)
-        )[3:]
+        )[3 : 3 + head.n_noises]
     n_values = len(rows)
     if module.completion is not None:
         n_values = sum(
-            value_counts(rows[part], torch.ones(part.stop - part.start, device=rows.device))
+            value_counts(
+                head, rows[part], torch.ones(part.stop - part.start, device=rows.device)
+            )
             for part in batches(rows.shape)
         ).clamp(min=1)
-    module.decoder.head.set_noise(torch.maximum(noise, sums / n_values).float())
+    head.set_noise(torch.maximum(noise, sums / n_values).float())

@@ -67,10 +67,11 @@ def row_terms(objective, module, rows, eps):
 
 
 def terms_and_residuals(objective, module, rows, eps):
-    """Return the terms and then the squared residuals of rows, (..., n, 3 + n_features).
+    """Return terms, squared residuals and other log-densities of rows, side by side.
 
-    A noise is estimated from the residuals, which are means over the draws, and 0 for
-    missing values.
+    They are (..., n, 3 + n_noises + n_others). A noise is estimated from the residuals, which
+    are means over the draws, and 0 for missing values. The log-densities are those of the
+    parts of a row that have no such noise.
     """
     decoded = []
     # The objective decodes the rows once; for the residuals they need not be again.
@@ -79,24 +80,32 @@ def terms_and_residuals(objective, module, rows, eps):
         terms = row_terms(objective, module, rows, eps)
     finally:
         hook.remove()
-    squared = module.decoder.head.squared_residuals(decoded[0], rows)
+    head = module.decoder.head
     # The objective may leave out the axis of a single draw.
-    squared = squared.mean(0) if squared.ndim > rows.ndim else squared
+    squared, others = (
+        each.mean(0) if each.ndim > rows.ndim else each
+        for each in (
+            head.squared_residuals(decoded[0], rows),
+            head.other_log_probs(decoded[0], rows),
+        )
+    )
     if module.completion is not None:
-        squared = squared.masked_fill(rows.isnan(), 0.0)
-    return torch.cat([terms, squared], dim=-1)
+        squared = squared.masked_fill(rows[..., head.noise_columns].isnan(), 0.0)
+    return torch.cat([terms, squared, others], dim=-1)
 
 
-def value_counts(rows, counted):
-    """Return how many values each feature has, (..., n_features).
+def value_counts(head, rows, counted):
+    """Return how many values each feature with a noise has, (..., n_noises).
 
     Parameters
     ----------
+    head : LikelihoodHead
     rows : Tensor of shape (..., n, n_features)
     counted : Tensor of shape (..., n)
         1 for rows that count, 0 for others.
     """
-    return ((~rows.isnan()) * counted[..., None]).double().sum(-2)
+    there = ~rows[..., head.noise_columns].isnan()
+    return (there * counted[..., None]).double().sum(-2)
 
 
 def held_out_noise(head, residuals, sizes, counts):
@@ -108,16 +117,16 @@ def held_out_noise(head, residuals, sizes, counts):
     Parameters
     ----------
     head : LikelihoodHead
-    residuals : Tensor of shape (n_folds, n_features)
+    residuals : Tensor of shape (n_folds, n_noises)
         Sums of the squared residuals of each fold, in model units.
     sizes : Tensor of shape (n_folds,)
         Number of rows of each fold.
-    counts : Tensor of shape (n_folds, n_features) or (n_folds, 1)
+    counts : Tensor of shape (n_folds, n_noises) or (n_folds, 1)
         Number of values of each feature.
 
     Returns
     -------
-    Tensor of shape (n_features,)
+    Tensor of shape (n_noises,)
     """
     pooled, n_values = residuals.sum(0), counts.sum(0)
     others = _mean_or_one(pooled - residuals, n_values - counts)

@@ -210,23 +210,26 @@ class Folds:
         """Evaluate all held-out rows, each with the module that was not trained on it."""
         # Of the folds alone: nothing is held out from the model of all rows.
         sums = torch.cat([self._sums(group) for group in self.groups])[: self.n_splits]
-        terms, residuals = sums[:, :3].sum(0) / self.sizes.sum(), sums[:, 3:]
+        terms = sums[:, :3].sum(0) / self.sizes.sum()
         if not self.sets_noise:
             return Evaluation(terms.tolist(), None)
+        n_noises = self.head.n_noises
+        residuals, others = sums[:, 3:].split((n_noises, sums.shape[1] - 3 - n_noises), dim=1)
         noise = held_out_noise(self.head, residuals, self.sizes, self.counts)
         n_values = self.counts.sum(0)
         each = self.head.expected_log_probs(residuals.sum(0) / n_values.clamp(min=1), noise)
         reconstruction = float((each * (n_values / self.sizes.sum())).sum(-1))
+        reconstruction += float(others.sum() / self.sizes.sum())
         kl = float(terms[2])
         loss = self.setup.objective.beta * kl - reconstruction
         return Evaluation([loss, reconstruction, kl], noise)
 
     def _value_counts(self):
-        """Return the number of values of each fold, for each feature or for all of them."""
+        """Return the numbers of values of each fold, by feature with a noise or for all."""
         if self.whole.completion is None:
             return self.sizes[:, None]
         counts = [
-            value_counts(self.setup.rows[group.held_out], group.counted)
+            value_counts(self.head, self.setup.rows[group.held_out], group.counted)
             for group in self.groups
         ]
         return torch.cat([each.reshape(-1, each.shape[-1]) for each in counts])[: self.n_splits]
@@ -235,8 +238,8 @@ class Folds:
     def _sums(self, group):
         """Return sums over the held-out rows of each module, in float64.
 
-        They are those of the three terms and, if a noise is set from them, of the squared
-        residuals: (n_modules, 3) or (n_modules, 3 + n_features).
+        They are those of the three terms or, if a noise is set, of what
+        :func:`~skvae.training.evaluation.terms_and_residuals` returns.
         """
         module, rows = group.module.eval(), self.setup.rows
         eps = self.eps.unsqueeze(1) if module.n_batch_axes else self.eps

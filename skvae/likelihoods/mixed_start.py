@@ -1,0 +1,93 @@
+"""The linear-Gaussian model of inputs of several kinds: the start of the training.
+
+Numbers are standardised. The indicators of the categories of one variable are divided by the
+roots of their frequencies, as in multiple correspondence analysis, and share one noise: they
+are then uncorrelated among themselves, with the variance 1 in all directions but one, and no
+factor is spent on their sum being 1.
+
+References
+----------
+J. Pages (2014), Multiple Factor Analysis by Example Using R, chapter 3 (factor analysis of
+mixed data).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from skvae.data.rows import MappedRows, feature_moments
+from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
+from skvae.likelihoods.factor_analysis import LinearGaussian, factor_analysis
+from skvae.likelihoods.second_moments import second_moment
+
+# The least noise of categories, relative to their variance. That of their linear model says
+# little about their probabilities, and a factor that explains one variable only would be lost.
+_MIN_CATEGORY_NOISE = 0.5
+
+
+class ScaledInputs:
+    """Inputs in units in which a factor analysis does not depend on their kinds.
+
+    Parameters
+    ----------
+    inputs : Tensor or StreamedRows of shape (n, n_inputs)
+    groups : tuple of int
+        Sizes of the groups of inputs that indicate the categories of one variable; 1 for
+        other inputs.
+    is_scaled : ndarray of shape (n_inputs,), dtype bool
+        Inputs that are centred and scaled by their units already.
+    """
+
+    def __init__(self, inputs, groups, is_scaled):
+        mean, variance = (each.numpy() for each in feature_moments(inputs))
+        sizes = np.repeat(groups, groups)
+        self.starts = np.cumsum((0, *groups[:-1]))
+        self.groups = np.array(groups)
+        # Other categories than those that are there have no variance.
+        self.varying = np.add.reduceat((variance > 0).astype(int), self.starts)
+        scale = np.sqrt(np.where(sizes > 1, mean, variance))
+        self.mean = np.where(is_scaled, 0.0, mean)
+        self.scale = np.where((variance > 0) & ~is_scaled, scale, 1.0)
+        shift, factor = (
+            torch.as_tensor(each).to(inputs.device) for each in (self.mean, self.scale)
+        )
+        self.rows = MappedRows(
+            inputs, lambda x: ((x - shift) / factor).float(), inputs.shape[1]
+        )
+
+    def pool(self, noise):
+        """Return noise variances of which each group has its own, common one.
+
+        The variances of `k` indicators are those along `k - 1` directions.
+        """
+        of_groups = np.add.reduceat(noise, self.starts) / np.maximum(self.varying - 1, 1)
+        return np.where(
+            np.repeat(self.groups > 1, self.groups),
+            np.maximum(np.repeat(of_groups, self.groups), _MIN_CATEGORY_NOISE),
+            noise,
+        )
+
+    def complete_model(self, latent_dim):
+        """Return the factor analysis of complete rows."""
+        covariance, n_rows = second_moment(self.rows, latent_dim), len(self.rows)
+        model = factor_analysis(covariance, latent_dim, n_rows, pool=self.pool)
+        # For numbers that are constant in these rows only, add one pseudo-observation.
+        unseen = covariance.diagonal() == 0
+        noise = np.where(unseen, 1 / (n_rows + 1), model.noise_variance)
+        return self._unscaled(replace(model, noise_variance=noise))
+
+    def observed_model(self, latent_dim, tol):
+        """Return the factor analysis of the values that are there."""
+        model = linear_gaussian_of_observed(self.rows, latent_dim, pool=self.pool, tol=tol)
+        return self._unscaled(model)
+
+    def _unscaled(self, model):
+        """Return a model of scaled inputs as one of the inputs themselves."""
+        return LinearGaussian(
+            loadings=model.loadings * self.scale[:, None],
+            noise_variance=model.noise_variance * self.scale**2,
+            projection=model.projection / self.scale,
+            posterior_scale=model.posterior_scale,
+            mean=self.mean + model.mean * self.scale,
+        )
