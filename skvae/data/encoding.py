@@ -126,8 +126,7 @@ class TableEncoding:
         self._check_columns(X, table)
         kinds = [is_float32(table.dtype(j)) for j in self._columns_of(NUMBER)]
         dtype = np.float32 if kinds and all(kinds) else np.float64
-        # Column by column: much faster to fill in this order, also if it is changed then.
-        U = np.empty(table.shape, dtype=dtype, order="F")
+        U = np.empty(table.shape, dtype=dtype)
         unseen = {}
         for j, column in enumerate(self.columns):
             if column.kind == CATEGORY:
@@ -135,7 +134,7 @@ class TableEncoding:
             else:
                 U[:, j] = encode_numbers(table, j, column)
         _warn_unseen(unseen)
-        return np.ascontiguousarray(U)
+        return U
 
     def decode(self, U, index=None):
         """Return a matrix of numbers and codes as a table of the kind of `fit`.
