@@ -23,7 +23,7 @@ class NormalScores(Units):
     loc, scale, constant : ndarray of shape (n_features,)
         As in :class:`Units`, for columns without a map; else 0, 1 and False.
     maps : tuple of (ColumnMap or None)
-        None for a column without values.
+        None for a column without values, and for one in the units of another likelihood.
     """
 
     maps: tuple
@@ -79,12 +79,32 @@ class NormalScores(Units):
         """Whether the map changes nothing."""
         return False
 
+    def of_columns(self, columns):
+        """Return the units of some of the columns."""
+        return self._with_maps(super().of_columns(columns), [self.maps[j] for j in columns])
+
+    @classmethod
+    def joined(cls, parts, n_features):
+        """Return the units of all features from those of some, of either kind."""
+        maps = [None] * n_features
+        for columns, own in parts:
+            if isinstance(own, NormalScores):
+                for j, one in zip(columns, own.maps, strict=True):
+                    maps[j] = one
+        return cls._with_maps(Units.joined(parts, n_features), maps)
+
+    @classmethod
+    def _with_maps(cls, units, maps):
+        mapped = any(one is not None for one in maps)
+        return cls(**vars(units), maps=tuple(maps)) if mapped else units
+
     def log_jacobian_of(self, X):
         """Return the log of the factor between the densities of values and of scores.
 
         The density of values is with respect to counting measure at tied ones.
         """
-        return np.concatenate([self._log_jacobian(block) for block in blocks(X)])
+        of_maps = np.concatenate([self._log_jacobian(block) for block in blocks(X)])
+        return of_maps + super().log_jacobian_of(X)
 
     def _log_jacobian(self, block):
         total = np.zeros(len(block))
@@ -95,7 +115,7 @@ class NormalScores(Units):
 
     def to_model(self, X, dtype=None):
         """Map rows to scores, by default in their own dtype."""
-        out = np.array(X, dtype=X.dtype if dtype is None else dtype)
+        out = super().to_model(X, dtype)
         for j, one in enumerate(self.maps):
             if one is not None:
                 for part in row_slices((len(X), 1)):
@@ -104,7 +124,7 @@ class NormalScores(Units):
 
     def to_data(self, U):
         """Map scores back into the units of the data, in the dtype of `U`."""
-        out = U.copy()
+        out = super().to_data(U)
         for j, one in enumerate(self.maps):
             if one is not None:
                 out[:, j] = one.to_values(U[:, j])

@@ -110,6 +110,22 @@ class Units:
         """Return the units of some of the columns."""
         return Units(self.loc[columns], self.scale[columns], self.constant[columns])
 
+    @staticmethod
+    def joined(parts, n_features):
+        """Return the units of all features from those of some.
+
+        Parameters
+        ----------
+        parts : list of tuple of (ndarray of int, Units)
+            The columns of each part, and their units.
+        n_features : int
+        """
+        whole = Units.identity(n_features)
+        for columns, units in parts:
+            for name in ("loc", "scale", "constant"):
+                getattr(whole, name)[columns] = getattr(units, name)
+        return whole
+
     @property
     def n_features(self):
         """Number of features."""

@@ -39,6 +39,9 @@ class LatentTransformer(
     # Which columns have categories; None takes all as numbers.
     categorical_features = None
 
+    # Of a table whose columns are not all numbers.
+    _encoding = None
+
     # For each parameter that takes a component, the component classes by name.
     _registries: dict = {}
 
@@ -267,9 +270,6 @@ class LatentTransformer(
             X = masked_as_nan(X)
         if reset:
             self._encoding = fit_encoding(X, self.categorical_features)
-        if self._encoding is not None:
-            _check_feature_names(self, X, reset=reset)
-            X = self._encoding.encode(X)
         options = {
             "accept_sparse": "csr",
             "dtype": DTYPES,
@@ -286,7 +286,7 @@ class LatentTransformer(
         return X if training else self._architecture.likelihood.clip(X)
 
     def _decode(self, U):
-        """Return rows in model units in the units of the data, as the kind of table of `fit`."""
+        """Return rows in model units as a table of the kind of `fit`."""
         rows = self._units.to_data(U)
         return rows if self._encoding is None else self._encoding.decode(rows)
 

@@ -10,6 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
+from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
@@ -51,6 +52,8 @@ class Training:
         Validated training rows.
     X_val : ndarray or CSR matrix of shape (n_val, n_features), default=None
         The caller's validation rows.
+    table : array-like or frame, default=None
+        The rows as the caller passed them, in which a likelihood may name columns.
     continues : bool, default=False
         Whether the training continues from the fitted model.
     one_pass : bool, default=False
@@ -67,7 +70,9 @@ class Training:
         Copies of those from which training continues.
     """
 
-    def __init__(self, estimator, X, X_val=None, *, continues=False, one_pass=False):
+    def __init__(
+        self, estimator, X, X_val=None, *, table=None, continues=False, one_pass=False
+    ):
         self.estimator, self.continues = estimator, continues
         self.tables = {"X": X} if X_val is None else {"X_val": X_val, "X": X}
         self.feature_names = getattr(estimator, "feature_names_in_", None)
@@ -78,7 +83,7 @@ class Training:
             estimator._architecture.check_unchanged(self.architecture)
             likelihood = estimator._architecture.likelihood
         else:
-            likelihood = self.architecture.likelihood.for_data(X, self.architecture.image_shape)
+            likelihood = self._likelihood(X, X if table is None else table)
         missing = [check_has_values(name, table) for name, table in self.tables.items()]
         self.architecture = replace(
             self.architecture,
@@ -117,6 +122,20 @@ class Training:
         self.stopping = None if one_pass else self._stopping()
         self._check_warmup()
         self.resumed = self._resume() if continues else None
+
+    def _likelihood(self, X, table):
+        """Return the likelihood for the columns of the caller's table, encoded as `X`."""
+        names, encoding = self.feature_names, self.estimator._encoding
+        likelihood = self.architecture.likelihood.resolve_columns(
+            table if hasattr(table, "shape") else X, names
+        )
+        n_features = X.shape[1]
+        likelihood = likelihood.for_columns(
+            [NUMBER] * n_features if encoding is None else encoding.kinds,
+            [0] * n_features if encoding is None else encoding.n_levels,
+            range(n_features) if names is None else names.tolist(),
+        )
+        return likelihood.for_data(X, self.architecture.image_shape)
 
     def _open_validation_rows(self, X_val):
         likelihood = self.architecture.likelihood

@@ -12,6 +12,7 @@ import sklearn
 import torch
 from sklearn.exceptions import InconsistentVersionWarning
 
+from skvae.data.encoding import TableEncoding
 from skvae.data.marginals import units_from_arrays
 from skvae.estimators.state_checks import (
     check_lengths,
@@ -103,6 +104,8 @@ def get_state(attributes):
         state["_fitted"] = {"arrays": arrays, "frozen": list(fitted.frozen)}
         state["_architecture"] = state["_architecture"].to_dict()
         state["_units"] = state["_units"].to_arrays()
+        if state.get("_encoding") is not None:
+            state["_encoding"] = state["_encoding"].to_arrays()
     return state
 
 
@@ -149,7 +152,9 @@ def _rebuild(state):
         )
     moments_from_arrays(module, state["_moments"])
     device = _present_device(state["device_"])
+    encoding = state.get("_encoding")
     return {
+        "_encoding": None if encoding is None else TableEncoding.from_arrays(encoding),
         "_units": units,
         "_architecture": architecture,
         "_fitted": FittedModule(module.to(device), units.n_features, frozen),

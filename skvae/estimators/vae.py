@@ -35,10 +35,14 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         Dimensions of the latent space.
     network : {"mlp", "conv"} or object from :mod:`skvae.networks`, default="mlp"
         Encoder and decoder.
-    likelihood : str or object from :mod:`skvae.likelihoods`, default="gaussian"
-        Distribution p(x|z) of a row given its code: "gaussian" (with one noise for images and
-        one per feature for other tables), "bernoulli", "continuous_bernoulli", "poisson",
-        "negative_binomial" or "categorical".
+    likelihood : str or object from :mod:`skvae.likelihoods`, default="auto"
+        Distribution p(x|z) of a row given its code: "auto" (Gaussian for numbers, with one
+        noise for images and one per feature for other tables; in a frame Bernoulli for flags
+        and categorical for categories), "gaussian", "bernoulli", "continuous_bernoulli",
+        "poisson", "negative_binomial", "categorical", or :class:`~skvae.likelihoods.Mixed`.
+    categorical_features : "from_dtype", array-like of bool, int or str, or None
+        Columns of categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`:
+        those of a frame with a categorical dtype, or a mask, positions or names.
     posterior : str or object from :mod:`skvae.posteriors`, default="diagonal"
         Family of the approximate posterior q(z|x): "diagonal" or "full".
     objective : {"elbo", "monte_carlo", "iwae"}, default="elbo"
@@ -161,6 +165,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     _parameter_constraints = {
         **LatentTransformer._parameter_constraints,
         "posterior": [str, object],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "objective": [StrOptions(set(OBJECTIVES))],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
@@ -172,7 +177,8 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         latent_dim=2,
         *,
         network="mlp",
-        likelihood="gaussian",
+        likelihood="auto",
+        categorical_features="from_dtype",
         posterior="diagonal",
         objective="elbo",
         n_samples=1,
@@ -197,6 +203,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         self.latent_dim = latent_dim
         self.network = network
         self.likelihood = likelihood
+        self.categorical_features = categorical_features
         self.posterior = posterior
         self.objective = objective
         self.n_samples = n_samples

@@ -27,7 +27,7 @@ class Auto(Gaussian):
     'auto'
     """
 
-    def for_kinds(self, kinds, n_levels):
+    def for_columns(self, kinds, n_levels, names):
         """Return the likelihood for columns of these kinds."""
         numbers = self._places(kinds, NUMBER)
         if len(numbers) == len(kinds):

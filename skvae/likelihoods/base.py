@@ -9,6 +9,7 @@ from torch import nn
 
 from skvae.components import Component
 from skvae.data.columns import column_name
+from skvae.data.kinds import CATEGORY
 from skvae.data.rows import blocks, dense, extremes, feature_means, observed_part
 from skvae.data.units import Units
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
@@ -51,6 +52,29 @@ class Likelihood(Component):
     def units(self, X) -> Units:
         """Return the model's units for the training data."""
         return Units.identity(X.shape[1])
+
+    def resolve_columns(self, table, feature_names=None) -> "Likelihood":
+        """Return the likelihood with columns by position, where it names some."""
+        return self
+
+    def for_columns(self, kinds, n_levels, names) -> "Likelihood":
+        """Return the likelihood for columns of these kinds, or raise ValueError.
+
+        Parameters
+        ----------
+        kinds : list of {"number", "flag", "category"}
+        n_levels : list of int
+            Number of categories of each column.
+        names : list
+            For errors.
+        """
+        if CATEGORY in kinds:
+            raise ValueError(
+                f"The column {names[kinds.index(CATEGORY)]!r} of X has categories, which the "
+                f"{type(self).__name__} likelihood does not take. Use likelihood='auto', or "
+                "Mixed with 'categorical' for this column."
+            )
+        return self
 
     def for_data(self, X, image_shape=None) -> "Likelihood":
         """Return the likelihood with those parameters set that depend on the training data."""

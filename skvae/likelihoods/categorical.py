@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch.distributions import Distribution, constraints
 
+from skvae.data.kinds import CATEGORY
 from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.likelihoods.coded import CodedCategorical
 from skvae.likelihoods.first_order import linear_log_rates
 
 
@@ -36,6 +38,12 @@ class Categorical(Likelihood):
 
     def __init__(self, sizes=None):
         self.sizes = sizes
+
+    def for_columns(self, kinds, n_levels, names):
+        """Return the likelihood of codes for columns of categories; else that of indicators."""
+        if set(kinds) == {CATEGORY}:
+            return CodedCategorical(tuple(n_levels))
+        return super().for_columns(kinds, n_levels, names)
 
     def distribution(self, raw):
         """Return the variables whose unnormalised log-probabilities are the raw output."""

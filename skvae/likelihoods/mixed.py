@@ -9,8 +9,8 @@ from sklearn.utils.metaestimators import _BaseComposition
 
 from skvae.components import resolve
 from skvae.data.columns import column_name
+from skvae.data.marginals import NormalScores
 from skvae.data.rows import MappedRows
-from skvae.data.units import Units
 from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.mixed_heads import MixedHead, MixedInputs
 from skvae.likelihoods.mixed_start import ScaledInputs
@@ -124,6 +124,15 @@ class Mixed(Likelihood, _BaseComposition):
             for name, part, columns in self.parts
         ]
 
+    def for_columns(self, kinds, n_levels, names):
+        """Return the likelihood with its parts for the kinds of their columns."""
+        parts = []
+        for name, part, columns in self.members():
+            own = [[values[j] for j in columns] for values in (kinds, n_levels, names)]
+            with _naming_part(name):
+                parts.append((name, part.for_columns(*own), columns.tolist()))
+        return Mixed(parts)
+
     def for_data(self, X, image_shape=None):
         """Return the likelihood with columns by position, and its parts for their columns."""
         members = self.resolve_columns(X).members()
@@ -142,13 +151,11 @@ class Mixed(Likelihood, _BaseComposition):
 
     def units(self, X):
         """Return the units of the parts."""
-        joined = Units.identity(X.shape[1])
+        parts = []
         for name, part, columns in self.members():
             with _naming_part(name):
-                own = part.units(X[:, columns])
-            for field in ("loc", "scale", "constant"):
-                getattr(joined, field)[columns] = getattr(own, field)
-        return joined
+                parts.append((columns, part.units(X[:, columns])))
+        return NormalScores.joined(parts, X.shape[1])
 
     def n_raw(self, n_features):
         """Return the sum over the parts."""
