@@ -11,7 +11,7 @@ from setup_cases import make_setup, state
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.data.rows import Subset
 from skvae.estimators.fitting import Training
-from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.likelihoods import LIKELIHOODS, CodedCategorical, Gaussian, Mixed
 from skvae.model.modules import batch_modules, member_state
 from skvae.model.objectives import OBJECTIVES
 from skvae.networks import MLP
@@ -30,6 +30,15 @@ MODELS = [
     VAETransformer(likelihood=Gaussian("heteroscedastic"), network=MLP((8, 8), "tanh")),
     VAETransformer(likelihood=Gaussian("isotropic"), network=MLP(())),
     VAETransformer(likelihood=Gaussian(0.5)),
+    VAETransformer(
+        likelihood=Mixed(
+            [
+                ("codes", CodedCategorical(2), [0, 3]),
+                ("numbers", Gaussian("per_feature"), [1, 2]),
+                ("flags", "bernoulli", [4, 5]),
+            ]
+        )
+    ),
     AutoencoderTransformer(),
 ]
 each_model = pytest.mark.parametrize("model", MODELS, ids=str)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from likelihood_cases import CASES, Case, example_rows
+from likelihood_cases import CASES, Case, binary_rows, example_rows
 from torch.distributions import kl_divergence
 from torch.func import functional_call
 
-from skvae.likelihoods import Gaussian
+from skvae.likelihoods import CodedCategorical, Gaussian, Mixed, NegativeBinomial
 from skvae.networks import MLP, ConvNet, ModuleNetwork
 from skvae.posteriors import POSTERIORS, PointHead
 
@@ -15,6 +15,16 @@ N_MODELS, N_ROWS, N_DRAWS, LATENT_DIM = 3, 5, 4, 2
 HEADS = {name: cls().head for name, cls in POSTERIORS.items()} | {"point": PointHead}
 CONSTANT = Case(
     Gaussian(), lambda lk, n, width: np.c_[example_rows(lk, n, width - 1), np.ones(n)]
+)
+MIXED = Case(
+    Mixed(
+        [
+            ("codes", CodedCategorical(2), [1]),
+            ("numbers", Gaussian("per_feature"), [0]),
+            ("counts", NegativeBinomial(), [2]),
+        ]
+    ),
+    binary_rows,
 )
 BODIES = [MLP(()), MLP((6,)), MLP((6, 4), "tanh"), MLP((6,), linear_map=False)]
 
@@ -45,7 +55,9 @@ def members_of(case):
     return x.reshape(N_MODELS, N_ROWS, -1), heads
 
 
-@pytest.mark.parametrize("case", [*CASES.values(), CONSTANT], ids=[*CASES, "constant"])
+@pytest.mark.parametrize(
+    "case", [*CASES.values(), CONSTANT, MIXED], ids=[*CASES, "constant", "mixed"]
+)
 @pytest.mark.parametrize("draws", [(), (N_DRAWS,)])
 def test_likelihoods(case, draws):
     x, heads = members_of(case)

@@ -142,6 +142,10 @@ class Likelihood(Component):
         """Return sizes of groups of inputs: of those that indicate categories, of others 1."""
         return (1,) * n_features
 
+    def scaled_inputs(self, n_features):
+        """Return which inputs are centred and scaled by the units already, an array of bool."""
+        return np.full(self.n_inputs(n_features), self.has_closed_form)
+
     def linear_output(self, solution, centre):
         """Return weight and bias of raw output that is linear in the code.
 

@@ -69,7 +69,9 @@ def linear_gaussian_of_observed(
     previous = -math.inf
     for _ in range(_MAX_ITERATIONS):
         statistics = sample.expect(model)
-        if statistics.log_likelihood - previous < tol * sample.n_rows:
+        gain = statistics.log_likelihood - previous
+        # With common noises it is not the likelihood that the iteration raises.
+        if (gain if pool is None else abs(gain)) < tol * sample.n_rows:
             break
         previous = statistics.log_likelihood
         model = model.maximize(statistics, shared, known, pool)

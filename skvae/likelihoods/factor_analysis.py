@@ -75,7 +75,7 @@ class LinearGaussian:
         return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision), mean)
 
 
-def factor_analysis(covariance, latent_dim, n_samples, pool=None):
+def factor_analysis(covariance, latent_dim, n_samples, pool=None, tol=None):
     """Maximum-likelihood factor analysis of a covariance.
 
     The iteration and its stopping rule are those of
@@ -92,6 +92,9 @@ def factor_analysis(covariance, latent_dim, n_samples, pool=None):
         log-likelihood.
     pool : callable, default=None
         Applied to the noise variances after each iteration, as some features have a common one.
+    tol : float, default=None
+        Change of an iteration, in nats per row, at which it is the last one; by default 0.01
+        nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
 
     Returns
     -------
@@ -106,8 +109,7 @@ def factor_analysis(covariance, latent_dim, n_samples, pool=None):
     rank = max(1, min(latent_dim, np.count_nonzero(varies) - 1))
     loadings = np.zeros((len(variance), latent_dim))
     previous = -np.inf
-    # 0.01 nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
-    tol = max(0.01 / n_samples, 1e-6)
+    tol = max(0.01 / n_samples, 1e-6) if tol is None else tol
     for _ in range(_MAX_ITERATIONS):
         root = np.sqrt(noise) + 1e-12
         values, vectors = covariance.leading(rank, root)
@@ -116,7 +118,9 @@ def factor_analysis(covariance, latent_dim, n_samples, pool=None):
         loadings[:, :rank] = vectors * lengths * np.where(varies, root, 0.0)[:, None]
         unexplained = (variance / root**2).sum() - values.sum()
         log_likelihood = -(np.log(values).sum() + unexplained + np.log(noise).sum()) / 2
-        if log_likelihood - previous < tol:
+        gain = log_likelihood - previous
+        # With common noises it is not the likelihood that the iteration raises.
+        if (gain if pool is None else abs(gain)) < tol:
             break
         previous = log_likelihood
         left = np.maximum(variance - np.square(loadings).sum(axis=1), 1e-12)

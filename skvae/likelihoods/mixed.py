@@ -170,6 +170,11 @@ class Mixed(Likelihood, _BaseComposition):
         groups = (part.input_groups(len(columns)) for _, part, columns in self.members())
         return tuple(size for part in groups for size in part)
 
+    def scaled_inputs(self, n_features):
+        """Return those of the parts, one after the other."""
+        parts = (part.scaled_inputs(len(columns)) for _, part, columns in self.members())
+        return np.concatenate(list(parts))
+
     def input_transform(self):
         """Return the module that gives the inputs of the parts."""
         _, parts, columns = zip(*self.members(), strict=True)
@@ -220,13 +225,8 @@ class Mixed(Likelihood, _BaseComposition):
         n_features = rows.shape[1]
         transform = self.input_transform().to(rows.device)
         inputs = MappedRows(rows, transform, self.n_inputs(n_features))
-        is_scaled = np.concatenate(
-            [
-                np.full(part.n_inputs(len(columns)), part.has_closed_form)
-                for _, part, columns in self.members()
-            ]
-        )
-        return ScaledInputs(inputs, self.input_groups(n_features), is_scaled)
+        groups, is_scaled = self.input_groups(n_features), self.scaled_inputs(n_features)
+        return ScaledInputs(inputs, groups, is_scaled)
 
     # -- the support -----------------------------------------------------------------------
 

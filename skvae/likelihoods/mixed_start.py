@@ -21,9 +21,11 @@ from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observ
 from skvae.likelihoods.factor_analysis import LinearGaussian, factor_analysis
 from skvae.likelihoods.second_moments import second_moment
 
-# The least noise of categories, relative to their variance. That of their linear model says
-# little about their probabilities, and a factor that explains one variable only would be lost.
-_MIN_CATEGORY_NOISE = 0.5
+# The least noise of inputs that are no measurements, relative to their variance: a linear model
+# that explains a category nearly completely says little about its probability.
+_MIN_NOISE = 0.5
+# Nats per row: many rare categories need many iterations, of little use.
+_TOLERANCE = 1e-4
 
 
 class ScaledInputs:
@@ -44,6 +46,9 @@ class ScaledInputs:
         sizes = np.repeat(groups, groups)
         self.starts = np.cumsum((0, *groups[:-1]))
         self.groups = np.array(groups)
+        self.least = np.where(is_scaled, 0.0, _MIN_NOISE)
+        # Numbers alone have the same model as without other parts.
+        self.pool = None if is_scaled.all() else self._common_noise
         # Other categories than those that are there have no variance.
         self.varying = np.add.reduceat((variance > 0).astype(int), self.starts)
         scale = np.sqrt(np.where(sizes > 1, mean, variance))
@@ -56,22 +61,21 @@ class ScaledInputs:
             inputs, lambda x: ((x - shift) / factor).float(), inputs.shape[1]
         )
 
-    def pool(self, noise):
-        """Return noise variances of which each group has its own, common one.
+    def _common_noise(self, noise):
+        """Return noise variances of which each group has a common one.
 
         The variances of `k` indicators are those along `k - 1` directions.
         """
         of_groups = np.add.reduceat(noise, self.starts) / np.maximum(self.varying - 1, 1)
-        return np.where(
-            np.repeat(self.groups > 1, self.groups),
-            np.maximum(np.repeat(of_groups, self.groups), _MIN_CATEGORY_NOISE),
-            noise,
-        )
+        is_grouped = np.repeat(self.groups > 1, self.groups)
+        pooled = np.where(is_grouped, np.repeat(of_groups, self.groups), noise)
+        return np.maximum(pooled, self.least)
 
     def complete_model(self, latent_dim):
         """Return the factor analysis of complete rows."""
         covariance, n_rows = second_moment(self.rows, latent_dim), len(self.rows)
-        model = factor_analysis(covariance, latent_dim, n_rows, pool=self.pool)
+        tol = None if self.pool is None else _TOLERANCE
+        model = factor_analysis(covariance, latent_dim, n_rows, pool=self.pool, tol=tol)
         # For numbers that are constant in these rows only, add one pseudo-observation.
         unseen = covariance.diagonal() == 0
         noise = np.where(unseen, 1 / (n_rows + 1), model.noise_variance)
