@@ -21,9 +21,9 @@ class NormalScores(Units):
     Parameters
     ----------
     loc, scale, constant : ndarray of shape (n_features,)
-        As in :class:`Units`, for columns without a map; else 0, 1 and False.
+        As in :class:`Units` for columns without a map; for others 0, 1 and False.
     maps : tuple of (ColumnMap or None)
-        None for a column without values.
+        None for columns that are only centred and scaled, as those without values are.
     """
 
     maps: tuple
@@ -89,25 +89,29 @@ class NormalScores(Units):
     def _log_jacobian(self, block):
         total = np.zeros(len(block))
         for j, one in enumerate(self.maps):
-            if one is not None:
-                total += one.log_jacobian(block[:, j].astype(np.float64))
+            x = block[:, j].astype(np.float64)
+            total += (
+                -np.log(self.scale[j]) * ~np.isnan(x) if one is None else one.log_jacobian(x)
+            )
         return total
 
     def to_model(self, X, dtype=None):
         """Map rows to scores, by default in their own dtype."""
-        out = np.array(X, dtype=X.dtype if dtype is None else dtype)
+        out = np.empty(X.shape, dtype=X.dtype if dtype is None else dtype)
         for j, one in enumerate(self.maps):
-            if one is not None:
-                for part in row_slices((len(X), 1)):
-                    out[part, j] = one.to_scores(X[part, j].astype(np.float64))
+            for part in row_slices((len(X), 1)):
+                x = X[part, j].astype(np.float64)
+                scaled = one is None
+                out[part, j] = (x - self.loc[j]) / self.scale[j] if scaled else one.to_scores(x)
         return out
 
     def to_data(self, U):
         """Map scores back into the units of the data, in the dtype of `U`."""
-        out = U.copy()
+        out = np.empty_like(U)
         for j, one in enumerate(self.maps):
-            if one is not None:
-                out[:, j] = one.to_values(U[:, j])
+            scaled = one is None
+            u = U[:, j]
+            out[:, j] = u * self.scale[j] + self.loc[j] if scaled else one.to_values(u)
         return out
 
 
