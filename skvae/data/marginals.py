@@ -1,6 +1,7 @@
 """Units in which each column is normal: its values are mapped to normal scores."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -87,32 +88,45 @@ class NormalScores(Units):
         return np.concatenate([self._log_jacobian(block) for block in blocks(X)])
 
     def _log_jacobian(self, block):
-        total = np.zeros(len(block))
-        for j, one in enumerate(self.maps):
-            x = block[:, j].astype(np.float64)
-            total += (
-                -np.log(self.scale[j]) * ~np.isnan(x) if one is None else one.log_jacobian(x)
-            )
-        return total
+        columns = block.astype(np.float64).T
+        return sum(one.log_jacobian(x) for one, x in zip(self._each, columns, strict=True))
 
     def to_model(self, X, dtype=None):
         """Map rows to scores, by default in their own dtype."""
         out = np.empty(X.shape, dtype=X.dtype if dtype is None else dtype)
-        for j, one in enumerate(self.maps):
-            for part in row_slices((len(X), 1)):
-                x = X[part, j].astype(np.float64)
-                scaled = one is None
-                out[part, j] = (x - self.loc[j]) / self.scale[j] if scaled else one.to_scores(x)
+        for part in row_slices(X.shape):
+            for j, one in enumerate(self._each):
+                out[part, j] = one.to_scores(X[part, j].astype(np.float64))
         return out
 
     def to_data(self, U):
         """Map scores back into the units of the data, in the dtype of `U`."""
         out = np.empty_like(U)
-        for j, one in enumerate(self.maps):
-            scaled = one is None
-            u = U[:, j]
-            out[:, j] = u * self.scale[j] + self.loc[j] if scaled else one.to_values(u)
+        for j, one in enumerate(self._each):
+            out[:, j] = one.to_values(U[:, j])
         return out
+
+    @cached_property
+    def _each(self):
+        parts = zip(self.maps, self.loc, self.scale, strict=True)
+        return [_Scaled(loc, scale) if one is None else one for one, loc, scale in parts]
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A column that is only centred and scaled."""
+
+    loc: float
+    scale: float
+
+    def to_scores(self, x):
+        return (x - self.loc) / self.scale
+
+    def to_values(self, u):
+        return u * self.scale + self.loc
+
+    def log_jacobian(self, x):
+        return np.where(np.isnan(x), 0.0, -np.log(self.scale))
 
 
 def units_from_arrays(arrays):
