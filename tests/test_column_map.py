@@ -172,8 +172,14 @@ def test_the_density_does_not_follow_single_rows():
         assert lost < most
 
 
-def test_neighbouring_floats_are_no_problem():
-    x = 1 + np.finfo(float).eps * np.arange(4000)
+@pytest.mark.parametrize("unit", [1e-160, 1.0, 1e140])
+@pytest.mark.parametrize("step", [np.finfo(float).eps, 1.0])
+@pytest.mark.parametrize("n", [2, 9, 4000])
+def test_any_unit_and_neighbouring_floats_are_no_problem(n, step, unit):
+    x = unit * (1 + step * np.arange(n))
     one = ColumnMap.of_values(x)
     assert one.is_valid
-    assert np.isfinite(one.to_scores(x)).all()
+    scores = one.to_scores(x)
+    assert np.isfinite(scores).all()
+    assert np.isfinite(one.log_jacobian(x)).all()
+    np.testing.assert_allclose(one.to_values(scores), x, atol=1e-9 * np.ptp(x))

@@ -60,7 +60,8 @@ class ColumnMap:
         """
         distinct, counts = np.unique(column, return_counts=True)
         n, n_single = len(column), np.count_nonzero(counts == 1)
-        spread = column.std() if len(distinct) > 1 else 1.0
+        # The squares of a tiny column may be zero.
+        spread = max(column.std(), np.finfo(float).tiny) if len(distinct) > 1 else 1.0
         all_tied = len(distinct) <= _MOST_TIED and n_single <= _MOST_SINGLE * n
         if all_tied or len(distinct) == 1:
             tied = np.full(len(distinct), True)

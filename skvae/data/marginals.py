@@ -1,6 +1,7 @@
 """Units in which each column is normal: its values are mapped to normal scores."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,9 +22,9 @@ class NormalScores(Units):
     Parameters
     ----------
     loc, scale, constant : ndarray of shape (n_features,)
-        As in :class:`Units`, for columns without a map; else 0, 1 and False.
+        As in :class:`Units` for columns without a map; for others 0, 1 and False.
     maps : tuple of (ColumnMap or None)
-        None for a column without values, and for one in the units of another likelihood.
+        None for columns that are only centred and scaled, as those without values are.
     """
 
     maps: tuple
@@ -103,32 +104,48 @@ class NormalScores(Units):
 
         The density of values is with respect to counting measure at tied ones.
         """
-        of_maps = np.concatenate([self._log_jacobian(block) for block in blocks(X)])
-        return of_maps + super().log_jacobian_of(X)
+        return np.concatenate([self._log_jacobian(block) for block in blocks(X)])
 
     def _log_jacobian(self, block):
-        total = np.zeros(len(block))
-        for j, one in enumerate(self.maps):
-            if one is not None:
-                total += one.log_jacobian(block[:, j].astype(np.float64))
-        return total
+        columns = block.astype(np.float64).T
+        return sum(one.log_jacobian(x) for one, x in zip(self._each, columns, strict=True))
 
     def to_model(self, X, dtype=None):
         """Map rows to scores, by default in their own dtype."""
-        out = super().to_model(X, dtype)
-        for j, one in enumerate(self.maps):
-            if one is not None:
-                for part in row_slices((len(X), 1)):
-                    out[part, j] = one.to_scores(X[part, j].astype(np.float64))
+        out = np.empty(X.shape, dtype=X.dtype if dtype is None else dtype)
+        for part in row_slices(X.shape):
+            for j, one in enumerate(self._each):
+                out[part, j] = one.to_scores(X[part, j].astype(np.float64))
         return out
 
     def to_data(self, U):
         """Map scores back into the units of the data, in the dtype of `U`."""
-        out = super().to_data(U)
-        for j, one in enumerate(self.maps):
-            if one is not None:
-                out[:, j] = one.to_values(U[:, j])
+        out = np.empty_like(U)
+        for j, one in enumerate(self._each):
+            out[:, j] = one.to_values(U[:, j])
         return out
+
+    @cached_property
+    def _each(self):
+        parts = zip(self.maps, self.loc, self.scale, strict=True)
+        return [_Scaled(loc, scale) if one is None else one for one, loc, scale in parts]
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A column that is only centred and scaled."""
+
+    loc: float
+    scale: float
+
+    def to_scores(self, x):
+        return (x - self.loc) / self.scale
+
+    def to_values(self, u):
+        return u * self.scale + self.loc
+
+    def log_jacobian(self, x):
+        return np.where(np.isnan(x), 0.0, -np.log(self.scale))
 
 
 def units_from_arrays(arrays):
