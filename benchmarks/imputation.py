@@ -11,7 +11,7 @@ transform, and for the VAE the share of missing cells inside 90 % intervals of 1
 the log-likelihood, in nats per row, of the values of held-out rows (a fifth) under the VAE and
 a factor analysis by EM of the same number of dimensions. The forest is IterativeImputer with
 100 extremely randomised trees; "--no-forest" leaves it out, as it takes most of the time.
-wine_quality is read from `wine_quality.csv.gz` in scikit-learn's data folder.
+wine_quality (P. Cortez et al. 2009, from UCI) is read from the file that "--wine-quality" names.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from _imputers import EMFactorAnalysis, EMGaussian
 from _machine import describe_machine
 from sklearn.datasets import (
     fetch_california_housing,
-    get_data_home,
     load_breast_cancer,
     load_diabetes,
     load_digits,
@@ -42,9 +41,8 @@ from skvae import VAEImputer
 N_DRAWS = 100
 
 
-def load_wine_quality():
-    table = pd.read_csv(f"{get_data_home()}/wine_quality.csv.gz")
-    return table.select_dtypes("number").to_numpy(dtype=float)
+def load_wine_quality(path):
+    return pd.read_csv(path).select_dtypes("number").to_numpy(dtype=float)
 
 
 TABLES = {
@@ -58,8 +56,8 @@ TABLES = {
 }
 
 
-def load(name):
-    X = TABLES[name]()
+def load(name, wine_quality):
+    X = TABLES[name](wine_quality) if name == "wine_quality" else TABLES[name]()
     return StandardScaler().fit_transform(X[:, X.std(axis=0) > 0])
 
 
@@ -122,8 +120,7 @@ def held_out(holes, latent_dim, seed):
     return vae.score(test), EMFactorAnalysis(latent_dim).fit(train).score_samples(test).mean()
 
 
-def run(name, share, mechanism, gaps_seed, n_seeds, forest):
-    X = load(name)
+def run(name, X, share, mechanism, gaps_seed, n_seeds, forest):
     holes = hide(X, share, mechanism, gaps_seed)
     missing = np.isnan(holes)
 
@@ -159,8 +156,18 @@ if __name__ == "__main__":
     parser.add_argument("--gaps-seed", type=int, default=1234)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--no-forest", action="store_true")
+    parser.add_argument("--wine-quality", default="wine_quality.csv.gz")
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
     for name in args.tables:
-        run(name, args.share, args.mechanism, args.gaps_seed, args.seeds, not args.no_forest)
+        X = load(name, args.wine_quality)
+        run(
+            name,
+            X,
+            args.share,
+            args.mechanism,
+            args.gaps_seed,
+            args.seeds,
+            not args.no_forest,
+        )
