@@ -11,7 +11,7 @@ transform, and for the VAE the share of missing cells inside 90 % intervals of 1
 the log-likelihood, in nats per row, of the values of held-out rows (a fifth) under the VAE and
 a factor analysis by EM of the same number of dimensions. The forest is IterativeImputer with
 100 extremely randomised trees; "--no-forest" leaves it out, as it takes most of the time.
-wine_quality (P. Cortez et al. 2009, from UCI) is read from the file that "--wine-quality" names.
+wine_quality (P. Cortez et al. 2009, UCI) is read from the file that "--wine-quality" names.
 """
 
 import argparse
