@@ -25,9 +25,9 @@ def example_rows(likelihood, n, n_features):
 
 def mirrored_rows(likelihood, n, n_features):
     """Rows whose medians are their means; the values of all but the first column are tied."""
-    X = np.random.RandomState(0).standard_normal((n // 2, n_features))
+    X = np.random.RandomState(0).standard_normal((-(-n // 2), n_features))
     X[:, 1:] = np.round(2 * X[:, 1:]) / 2
-    return np.concatenate([X, -X]) + np.arange(n_features)
+    return np.concatenate([X, -X])[:n] + np.arange(n_features)
 
 
 def binary_rows(likelihood, n, n_features):
