@@ -115,7 +115,8 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     best_validation_score_ : float or None
         Held-out objective of the state that was kept.
     noise_variance_ : ndarray of shape (n_features_in_,)
-        Noise variance of a Gaussian likelihood, in squared units of the data.
+        Noise variance of a Gaussian likelihood, in squared units of the data; NaN for columns
+        of other kinds in a mixed one.
     latent_kl_ : ndarray of shape (latent_dim,)
         Mean KL divergence of each latent dimension from the prior on the training rows
         (on at most 1024 of them, evenly spaced), in nats. A dimension near 0 carries no
