@@ -104,7 +104,9 @@ def _use(estimator, X, streamed, rng):
         sampled = estimator.sample(3, random_state=int(rng.integers(9)))
         expected["sample"] = (sampled, (3, d))
     single = isinstance(X, np.ndarray) and X.dtype == np.float32
-    for name, (array, shape) in expected.items():
+    for name, (table, shape) in expected.items():
+        # Rows are a frame if those of the fit were one with other columns than numbers.
+        array = table if isinstance(table, np.ndarray) else np.asarray(table, dtype=np.float64)
         dtype = np.float32 if single and name != "sample" else np.float64
         problem = _problem(name, array, shape, dtype)
         if problem:

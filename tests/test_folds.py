@@ -8,7 +8,7 @@ import torch
 from setup_cases import curve, make_setup, state
 
 from skvae.data import rows as rows_module
-from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.likelihoods import LIKELIHOODS, Gaussian, Mixed
 from skvae.model.modules import VAE
 from skvae.networks import MLP
 from skvae.posteriors import POSTERIORS
@@ -135,8 +135,14 @@ def test_the_model_of_all_rows_has_no_part_in_the_evaluation():
 # -- the noise ------------------------------------------------------------------------
 
 
-def test_held_out_rows_are_scored_under_the_noise_that_they_show():
-    start, setup = make_setup(curve(33), network=ONE_BY_ONE)
+@pytest.mark.parametrize("name", ["gaussian", "mixed"])
+def test_held_out_rows_are_scored_under_the_noise_that_they_show(name):
+    X, likelihood = curve(33), Gaussian()
+    if name == "mixed":
+        X = np.c_[X[:, :1] > 0, X[:, 1:]]
+        likelihood = Mixed([("rest", "gaussian", slice(1, None)), ("flag", "bernoulli", [0])])
+        likelihood = likelihood.for_data(X)
+    start, setup = make_setup(X, likelihood=likelihood, network=ONE_BY_ONE)
     folds = Folds(start, setup, 5)
     loss, reconstruction, kl = folds.evaluate().terms
     noise, rows = folds.evaluate().noise, []

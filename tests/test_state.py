@@ -25,7 +25,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from skvae import TRUSTED_TYPES, AutoencoderTransformer, VAETransformer
 from skvae.estimators.state import OtherVersionsWarning
-from skvae.likelihoods import LIKELIHOODS, Gaussian
+from skvae.likelihoods import LIKELIHOODS, CodedCategorical, Gaussian, Mixed
 from skvae.networks import MLP, NETWORKS, ConvNet, ModuleNetwork
 from skvae.posteriors import POSTERIORS
 
@@ -63,6 +63,7 @@ ESTIMATORS = [
     *(AUTOENCODER | {"likelihood": name} for name in LIKELIHOODS),
     {"likelihood": Gaussian("heteroscedastic", mean="sigmoid"), "objective": "iwae"},
     {"likelihood": Gaussian(np.float32(0.2)), "network": MLP(()), "latent_dim": np.int64(9)},
+    {"likelihood": Mixed([("code", CodedCategorical(2), [0]), ("n", "gaussian", slice(1, 4))])},
     {"network": MLP((6, 5), "gelu", dropout=0.3, batch_norm=True)},
     {"network": ConvNet((2, 3), batch_norm=True), "image_shape": [np.int64(2), 2]},
     {"random_state": np.random.RandomState(3), "early_stopping": True},
@@ -161,12 +162,13 @@ def types_in(value):
     return found
 
 
-@pytest.mark.parametrize("parameters", ESTIMATORS[-7:], ids=ids)
+@pytest.mark.parametrize("parameters", ESTIMATORS[-8:], ids=ids)
 def test_the_state_holds_arrays_plain_values_and_parameter_objects(parameters, quick, X):
     state = quick(**{"max_iter": 1} | parameters).fit(X).__getstate__()
     arrays = (np.ndarray, np.generic, np.random.RandomState)
     plain = (int, float, str, list, tuple, dict, type(None))
-    components = (*NETWORKS.values(), *LIKELIHOODS.values(), *POSTERIORS.values())
+    likelihoods = (*LIKELIHOODS.values(), CodedCategorical, Mixed, slice)
+    components = (*NETWORKS.values(), *likelihoods, *POSTERIORS.values())
     for found in types_in(state):
         assert issubclass(found, arrays + plain + components), found
 

@@ -226,7 +226,8 @@ class LatentTransformer(
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            The mean of p(x|z), in the units of the data and the dtype of the codes.
+            The mean of p(x|z), of coded categories the most likely; in the units of the data
+            and the dtype of the codes.
         """
         check_is_fitted(self)
         with errors_name_columns(X, "Z"):

@@ -25,7 +25,7 @@ class SamplingMixin:
             Rows to draw.
         mean : bool, default=False
             Return the means of p(x|z) at codes drawn from the prior, without the
-            likelihood's own noise, as is usual for images.
+            likelihood's own noise, as is usual for images; of coded categories the most likely.
         random_state : int, RandomState instance or None, default=None
             Seeds the draws; None gives new draws on each call.
 
@@ -55,8 +55,9 @@ class SamplingMixin:
         X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
             With NaN, or what its library uses, for missing values.
         sample : bool, default=False
-            False fills in the conditional means given the values of the row that are there:
-            they minimise the squared error, and are the same on every call. True draws from
+            False fills in the conditional means given the values of the row that are there, or
+            the most likely of coded categories: they minimise the squared error or the number
+            of errors, and are the same on every call. True draws from
             the conditional distribution; several calls with different seeds are multiple
             imputations.
         random_state : int, RandomState instance or None, default=None

@@ -123,7 +123,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         Held-out objective of the state that was kept.
     noise_variance_ : ndarray of shape (n_features_in_,)
         Noise variance of a Gaussian likelihood, in squared units of the data; with
-        ``marginals="normal"`` that of the scores.
+        ``marginals="normal"`` that of the scores. NaN for columns of other kinds.
     latent_kl_ : ndarray of shape (latent_dim,)
         Mean KL divergence of each latent dimension from the prior on the training rows
         (on at most 1024 of them, evenly spaced), in nats. A dimension near 0 carries no

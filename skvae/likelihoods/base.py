@@ -259,6 +259,8 @@ class LikelihoodHead(nn.Module):
     n_features : int
     n_raw : int
         Number of raw outputs of the decoder per row.
+    n_inputs : int
+        Number of inputs of the encoder per row.
     """
 
     #: Whether a noise can be set from held-out residuals (`squared_residuals`, `set_noise`).
@@ -272,6 +274,7 @@ class LikelihoodHead(nn.Module):
         self.likelihood = likelihood
         self.n_features = len(units.scale)
         self.n_raw = likelihood.n_raw(self.n_features)
+        self.n_inputs = likelihood.n_inputs(self.n_features)
         for name, value in likelihood.parameters(units).items():
             self.register_parameter(name, nn.Parameter(value))
 

@@ -130,7 +130,8 @@ class Mixed(Likelihood, _BaseComposition):
         for name, part, columns in self.members():
             own = [[values[j] for j in columns] for values in (kinds, n_levels, names)]
             with _naming_part(name):
-                parts.append((name, part.for_columns(*own), columns.tolist()))
+                part = resolve(part, LIKELIHOODS).for_columns(*own)
+            parts.append((name, part, columns.tolist()))
         return Mixed(parts)
 
     def for_data(self, X, image_shape=None):

@@ -71,9 +71,7 @@ class MixedHead(LikelihoodHead):
 
     def closed_form_output(self, solution, centre):
         """Set the noises of a closed-form model; return weight and bias of the raw output."""
-        n_inputs = [
-            part.n_inputs(len(columns)) for _, part, columns in self.likelihood.members()
-        ]
+        n_inputs = [head.n_inputs for head in self.heads]
         centres = centre.split([head.n_raw for head in self.heads])
         ends = pairwise(np.cumsum([0, *n_inputs]))
         outputs = [

@@ -40,7 +40,8 @@ def mean_terms(objective, module, rows, eps):
     module.eval()
     parts = []
     with limit_threads(rows.numel()):
-        for part in batches(rows.shape):
+        # Inputs can be wider than rows, as with indicators of categories.
+        for part in batches((len(rows), module.decoder.head.n_inputs)):
             parts.append(objective.row_terms(module, rows[part], eps[:, part]))
     return torch.cat(parts, dim=-1).mean(-1).tolist()
 
