@@ -42,6 +42,7 @@ def test_it_is_better_than_independent_columns():
 def test_without_gaps_the_models_of_complete_and_of_incomplete_rows_agree(monkeypatch):
     monkeypatch.setattr(expectation_maximization, "_PSEUDO_ROWS", 0.0)
     monkeypatch.setattr(mixed_start, "_TOLERANCE", 1e-9)
+    monkeypatch.setattr(mixed_start, "_MAX_ITERATIONS", 2000)
     X = mixed_table()
     likelihood, _, _, units = started(mixed_likelihood(), X)
     rows = torch.as_tensor(units.to_model(X, np.float32))
@@ -73,6 +74,7 @@ def test_categories_that_depend_on_nothing_get_no_factor():
 
 def test_two_columns_for_a_flag_are_as_good_as_one(monkeypatch):
     monkeypatch.setattr(mixed_start, "_TOLERANCE", 1e-9)
+    monkeypatch.setattr(mixed_start, "_MAX_ITERATIONS", 2000)
     X = mixed_table()
     rows = torch.as_tensor((X - X.mean(0)) / X.std(0), dtype=torch.float32)[:, [0, 1, 2, 3]]
     both = torch.cat([rows[:, :3], indicators(X[:, 3].astype(int), 2)], dim=1)

@@ -21,8 +21,6 @@ import numpy as np
 # infinite.
 MIN_NOISE_VARIANCE = 1e-6
 
-_MAX_ITERATIONS = 1000
-
 
 @dataclass(frozen=True)
 class LinearGaussian:
@@ -75,7 +73,7 @@ class LinearGaussian:
         return cls(loadings, noise_variance, projection, 1 / np.sqrt(1 + precision), mean)
 
 
-def factor_analysis(covariance, latent_dim, n_samples, pool=None, tol=None):
+def factor_analysis(covariance, latent_dim, n_samples, pool=None, tol=None, max_iter=1000):
     """Maximum-likelihood factor analysis of a covariance.
 
     The iteration and its stopping rule are those of
@@ -95,6 +93,7 @@ def factor_analysis(covariance, latent_dim, n_samples, pool=None, tol=None):
     tol : float, default=None
         Change of an iteration, in nats per row, at which it is the last one; by default 0.01
         nats over all rows, as scikit-learn, but no finer than 1e-6 nats a row.
+    max_iter : int, default=1000
 
     Returns
     -------
@@ -110,7 +109,7 @@ def factor_analysis(covariance, latent_dim, n_samples, pool=None, tol=None):
     loadings = np.zeros((len(variance), latent_dim))
     previous = -np.inf
     tol = max(0.01 / n_samples, 1e-6) if tol is None else tol
-    for _ in range(_MAX_ITERATIONS):
+    for _ in range(max_iter):
         root = np.sqrt(noise) + 1e-12
         values, vectors = covariance.leading(rank, root)
         values = np.maximum(values, 1e-12)

@@ -24,8 +24,9 @@ from skvae.likelihoods.second_moments import second_moment
 # The least noise of inputs that are no measurements, relative to their variance: a linear model
 # that explains a category nearly completely says little about its probability.
 _MIN_NOISE = 0.5
-# Nats per row: many rare categories need many iterations, of little use.
-_TOLERANCE = 1e-4
+# Nats per row, and iterations: many rare categories would need many, of little use.
+_TOLERANCE, _MAX_ITERATIONS = 1e-4, 100
+_EIGENVALUE_TOLERANCE = 1e-4
 
 
 class ScaledInputs:
@@ -73,9 +74,12 @@ class ScaledInputs:
 
     def complete_model(self, latent_dim):
         """Return the factor analysis of complete rows."""
-        covariance, n_rows = second_moment(self.rows, latent_dim), len(self.rows)
-        tol = None if self.pool is None else _TOLERANCE
-        model = factor_analysis(covariance, latent_dim, n_rows, pool=self.pool, tol=tol)
+        limits, precision, n_rows = {}, 0.0, len(self.rows)
+        if self.pool is not None:
+            precision = _EIGENVALUE_TOLERANCE
+            limits = {"pool": self.pool, "tol": _TOLERANCE, "max_iter": _MAX_ITERATIONS}
+        covariance = second_moment(self.rows, latent_dim, precision)
+        model = factor_analysis(covariance, latent_dim, n_rows, **limits)
         # For numbers that are constant in these rows only, add one pseudo-observation.
         unseen = covariance.diagonal() == 0
         noise = np.where(unseen, 1 / (n_rows + 1), model.noise_variance)

@@ -23,13 +23,16 @@ _SAMPLE_ROWS = 4096
 _SAMPLE_ELEMENTS = 2**25
 
 
-def second_moment(rows, latent_dim):
+def second_moment(rows, latent_dim, tol=0.0):
     """Return the second moment of centred rows, or the part that `latent_dim` factors need.
 
     Parameters
     ----------
     rows : Tensor or StreamedRows of shape (n, n_features)
     latent_dim : int
+    tol : float, default=0.0
+        Relative error of the eigenvalues of wide matrices; 0 is machine precision. Equal ones,
+        as those of the categories of one variable, take very long to tell apart.
 
     Returns
     -------
@@ -39,8 +42,11 @@ def second_moment(rows, latent_dim):
     # More than `latent_dim`, as scaling by the noise changes the order of the directions.
     rank = 2 * latent_dim + 40
     if width <= _WIDEST_MATRIX or rank > width // 2:
-        return DenseSecondMoment.of_rows(rows)
-    return LowRankSecondMoment.of_rows(rows, rank)
+        moment = DenseSecondMoment.of_rows(rows)
+    else:
+        moment = LowRankSecondMoment.of_rows(rows, rank)
+    moment.tol = tol
+    return moment
 
 
 class DenseSecondMoment:
@@ -50,6 +56,8 @@ class DenseSecondMoment:
     ----------
     matrix : ndarray of shape (n_features, n_features)
     """
+
+    tol = 0.0
 
     def __init__(self, matrix):
         self.matrix = matrix
@@ -80,7 +88,7 @@ class DenseSecondMoment:
                 # LAPACK's driver for a part of the eigenvalues can miss equal ones.
                 values, vectors = eigh(matrix)
             return values[: -count - 1 : -1], vectors[:, : -count - 1 : -1]
-        return _lanczos(matrix, count)
+        return _lanczos(matrix, count, self.tol)
 
 
 class LowRankSecondMoment:
@@ -99,6 +107,8 @@ class LowRankSecondMoment:
     values : ndarray of shape (rank,)
         Second moments along the axes.
     """
+
+    tol = 0.0
 
     def __init__(self, variance, axes, values):
         self.variance, self.axes, self.values = variance, axes, values
@@ -139,7 +149,7 @@ class LowRankSecondMoment:
             return self.times(x.ravel() / scale) / scale
 
         operator = LinearOperator((width, width), matvec=product, dtype=np.float64)
-        return _lanczos(operator, count)
+        return _lanczos(operator, count, self.tol)
 
     def times(self, x):
         """Return the product with a vector."""
@@ -168,10 +178,11 @@ def _image(rows, directions):
     return variance.cpu().numpy() / len(rows), image.cpu().numpy() / len(rows)
 
 
-def _lanczos(matrix, count):
+def _lanczos(matrix, count, tol):
     """Return the largest eigenvalues, descending, and their vectors."""
     # The iteration starts from a random vector, and may restart from another: both are seeded.
     rng = np.random.default_rng(0)
-    values, vectors = eigsh(matrix, k=count, v0=rng.standard_normal(matrix.shape[0]), rng=rng)
+    start = rng.standard_normal(matrix.shape[0])
+    values, vectors = eigsh(matrix, k=count, v0=start, tol=tol, rng=rng)
     order = np.argsort(values)[::-1]
     return values[order], vectors[:, order]
