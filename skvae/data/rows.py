@@ -84,6 +84,17 @@ def dense(X):
     return X.toarray() if sparse.issparse(X) else X
 
 
+def clipped(X, low, high):
+    """Return an array or a sparse matrix with its values in an interval."""
+    if not sparse.issparse(X) or not low <= 0 <= high:
+        return np.clip(dense(X), low, high)
+    X = X.copy()
+    # An element may be stored as several entries, and its value is their sum.
+    X.sum_duplicates()
+    np.clip(X.data, low, high, out=X.data)
+    return X
+
+
 def _as_tensor(X):
     """Return an array as a tensor; torch needs positive strides and writable memory."""
     return torch.from_numpy(np.require(X, requirements=["C", "W"]))

@@ -9,20 +9,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_feature_names,
-    _check_n_features,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from skvae.components import resolve
 from skvae.data.columns import errors_name_columns
-from skvae.data.missing import masked_as_nan
 from skvae.data.rows import apply_in_blocks
 from skvae.estimators.fitting import Training
 from skvae.estimators.state import get_state, restored_on_failure, set_state
-from skvae.estimators.validation import DTYPES, check_validation_rows, fit_encoding
+from skvae.estimators.validation import DTYPES, check_validation_rows, validate_rows
 from skvae.training.diagnosis import not_finite, warn_of_overflow
 from skvae.training.fit import fit_model
 from skvae.training.loop import training_mode
@@ -263,27 +257,8 @@ class LatentTransformer(
         raise NotImplementedError
 
     def _validate(self, X, *, reset=False, training=False):
-        """Validate rows; if not for training, clip them to the likelihood's support.
-
-        A frame with columns other than numbers is encoded as numbers.
-        """
-        if self._allow_missing:
-            X = masked_as_nan(X)
-        if reset:
-            self._encoding = fit_encoding(X, self.categorical_features)
-        options = {
-            "accept_sparse": "csr",
-            "dtype": DTYPES,
-            "ensure_all_finite": "allow-nan" if self._allow_missing else True,
-            "ensure_min_samples": 2 if training and reset else 1,
-        }
-        if self._encoding is None:
-            with errors_name_columns(X, "X"):
-                X = validate_data(self, X, reset=reset, **options)
-        else:
-            _check_feature_names(self, X, reset=reset)
-            X = check_array(self._encoding.encode(X), input_name="X", estimator=self, **options)
-            _check_n_features(self, X, reset=reset)
+        """Validate rows; if not for training, clip them to the likelihood's support."""
+        X = validate_rows(self, X, reset=reset, min_rows=2 if training and reset else 1)
         return X if training else self._architecture.likelihood.clip(X)
 
     def _decode(self, U):

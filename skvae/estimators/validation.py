@@ -5,7 +5,12 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_feature_names, _get_feature_names
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _get_feature_names,
+    validate_data,
+)
 
 from skvae.data.columns import errors_name_columns
 from skvae.data.encoding import TableEncoding
@@ -51,6 +56,31 @@ def fit_encoding(X, categorical_features):
         return None
     encoding = TableEncoding.fit(X, categorical_features)
     return None if set(encoding.kinds) == {NUMBER} else encoding
+
+
+def validate_rows(estimator, X, *, reset, min_rows):
+    """Return rows as numbers; a table with columns of other kinds is encoded.
+
+    With `reset` the estimator's attributes of the columns are set, else they are compared.
+    """
+    if estimator._allow_missing:
+        X = masked_as_nan(X)
+    if reset:
+        estimator._encoding = fit_encoding(X, estimator.categorical_features)
+    options = {
+        "accept_sparse": "csr",
+        "dtype": DTYPES,
+        "ensure_all_finite": "allow-nan" if estimator._allow_missing else True,
+        "ensure_min_samples": min_rows,
+    }
+    if estimator._encoding is None:
+        with errors_name_columns(X, "X"):
+            return validate_data(estimator, X, reset=reset, **options)
+    _check_feature_names(estimator, X, reset=reset)
+    X = estimator._encoding.encode(X)
+    X = check_array(X, input_name="X", estimator=estimator, **options)
+    _check_n_features(estimator, X, reset=reset)
+    return X
 
 
 def check_validation_rows(estimator, X_val):

@@ -4,13 +4,12 @@ import warnings
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import nn
 
 from skvae.components import Component
 from skvae.data.columns import column_name
 from skvae.data.kinds import CATEGORY
-from skvae.data.rows import blocks, dense, extremes, feature_means, observed_part
+from skvae.data.rows import blocks, clipped, extremes, feature_means, observed_part
 from skvae.data.units import Units
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.row_distribution import RowDistribution
@@ -224,22 +223,12 @@ class Likelihood(Component):
                 UserWarning,
                 stacklevel=4,
             )
-        return _clipped(X, low, high)
+        return clipped(X, low, high)
 
     def _inside(self, X):
         """Iterate over dense blocks of rows, with rounding errors clipped to the support."""
         for block in blocks(X):
             yield np.clip(block, *self.support)
-
-
-def _clipped(X, low, high):
-    if not sparse.issparse(X) or not low <= 0 <= high:
-        return np.clip(dense(X), low, high)
-    X = X.copy()
-    # An element may be stored as several entries, and its value is their sum.
-    X.sum_duplicates()
-    np.clip(X.data, low, high, out=X.data)
-    return X
 
 
 class LikelihoodHead(nn.Module):
