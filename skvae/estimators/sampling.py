@@ -57,9 +57,10 @@ class SamplingMixin:
         sample : bool, default=False
             False fills in the conditional means given the values of the row that are there, or
             the most likely of coded categories: they minimise the squared error or the number
-            of errors, and are the same on every call. True draws from
-            the conditional distribution; several calls with different seeds are multiple
-            imputations.
+            of errors, and are the same on every call. (Numbers with ``marginals="normal"``, as
+            in frames of mixed columns, get the value at the mean of the scores, which is close
+            to a median.) True draws from the conditional distribution; several calls with
+            different seeds are multiple imputations.
         random_state : int, RandomState instance or None, default=None
             Seeds the draws; None gives new draws on each call.
 
