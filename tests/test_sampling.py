@@ -156,6 +156,22 @@ def test_arrays_keep_their_dtype_and_masks(linear, gaps):
     assert linear.impute(whole).dtype == whole.dtype
 
 
+def test_masked_integers_and_booleans_are_rounded_within_their_range():
+    rng = np.random.RandomState(0)
+    size = rng.standard_normal(200)
+    whole = np.column_stack([200 + 40 * size, 20 * size + 100]).clip(0, 255).astype(np.uint8)
+    mask = rng.random_sample(whole.shape) < 0.2
+    X = np.ma.masked_array(whole, mask)
+    model = VAETransformer(1, max_iter=0).fit(X)
+    for filled in (model.impute(X), model.impute(X, sample=True, random_state=0)):
+        assert filled.dtype == np.uint8
+        # A value of 260 would be 4 without clipping.
+        assert np.corrcoef(filled[mask[:, 0], 0], whole[mask[:, 0], 0])[0, 1] > 0.5
+    flags = np.ma.masked_array(whole > 250, mask)
+    rare = VAETransformer(1, max_iter=0).fit(flags).impute(flags)
+    assert np.asarray(rare)[mask].mean() < 0.5
+
+
 def test_an_unfitted_model_and_other_columns_are_refused(linear, gaps):
     with pytest.raises(NotFittedError):
         VAETransformer().impute(gaps)

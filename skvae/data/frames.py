@@ -27,8 +27,18 @@ def fill_missing(X, missing, values):
         return _fill_sparse(X, missing, values)
     # In a list there may be None, which would make it an array of objects.
     filled = np.array(X, subok=True, dtype=None if hasattr(X, "dtype") else values.dtype)
-    filled[missing] = values[missing]
+    filled[missing] = _held_by(filled.dtype, values[missing])
     return filled
+
+
+def _held_by(dtype, values):
+    """Return values as a dtype can hold them: masked arrays may have integers or booleans."""
+    if dtype.kind == "b":
+        return values > 0.5
+    if dtype.kind in "iu":
+        ends = np.iinfo(dtype)
+        return np.rint(values).clip(ends.min, ends.max)
+    return values
 
 
 def _fill_sparse(X, missing, values):

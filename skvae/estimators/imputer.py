@@ -14,7 +14,10 @@ from sklearn.utils.validation import (
 )
 
 from skvae.data.columns import errors_name_columns
+from skvae.data.encoding import TableEncoding
+from skvae.data.kinds import CATEGORY
 from skvae.data.missing import check_has_values, masked_as_nan
+from skvae.data.tables import library_of_frame
 from skvae.estimators.latent_dim import choose_latent_dim
 from skvae.estimators.vae import VAETransformer
 from skvae.estimators.validation import DTYPES
@@ -250,6 +253,8 @@ n_iter_no_change, tol, device, precision, verbose
     def _validate(self, X, *, reset):
         """Return a new array of floats with NaN for missing values."""
         X, placeholder = masked_as_nan(X), self.missing_values
+        if library_of_frame(X) is not None and not isinstance(placeholder, str):
+            _refuse_categories(X)
         is_nan = placeholder is None or _is_nan(placeholder)
         with errors_name_columns(X, "X"):
             rows = validate_data(
@@ -270,6 +275,17 @@ n_iter_no_change, tol, device, precision, verbose
         tags.input_tags.allow_nan = _is_nan(self.missing_values)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _refuse_categories(frame):
+    """Raise ValueError for a frame with columns of categories."""
+    encoding = TableEncoding.fit(frame)
+    for name, kind in zip(encoding.names, encoding.kinds, strict=True):
+        if kind == CATEGORY:
+            raise ValueError(
+                f"The column {name!r} of X has categories, and VAEImputer fills numbers only. "
+                "Use VAETransformer().fit(X).impute(X), which takes and returns such frames."
+            )
 
 
 def _is_nan(value):

@@ -21,8 +21,9 @@ from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE, LinearGaussian
 from skvae.likelihoods.second_moments import DenseSecondMoment
 
 # A noise variance is estimated as if there were this many rows more, with the variance of the
-# column: with few values a factor can explain a column completely by chance.
-_PSEUDO_ROWS = 0.1
+# column, times the share of its values that are missing: with few values a factor can explain
+# a column completely by chance.
+_PSEUDO_ROWS = 0.2
 _MAX_ITERATIONS = 500
 # Elements of the statistics of a sample of rows: most iterations use the sample only.
 _SAMPLE_ELEMENTS = 2**22
@@ -213,8 +214,8 @@ class _Model:
         # A prior mean of the noise: the variance around the mean of the values.
         variance = np.maximum(variance - np.square(_means(statistics)), 0)
         if not shared:
-            errors, counts = errors + _PSEUDO_ROWS * variance, counts + _PSEUDO_ROWS
-            noise = errors / counts
+            pseudo = _PSEUDO_ROWS * (1 - counts / statistics.all_codes[-1, -1])
+            noise = (errors + pseudo * variance) / np.maximum(counts + pseudo, 1e-9)
             noise = noise if pool is None else pool(noise)
         else:
             noise = np.full(len(errors), errors.sum() / max(counts.sum(), 1))
