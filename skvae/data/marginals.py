@@ -34,7 +34,7 @@ class NormalScores(Units):
         """Return the normal scores of each column of the training data."""
         # It refuses values whose variance overflows.
         Units.standardizing(X)
-        return cls(**_unchanged(X.shape[1]), maps=tuple(map(_map_of, _columns(X))))
+        return cls(**vars(Units.identity(X.shape[1])), maps=tuple(map(_map_of, _columns(X))))
 
     @classmethod
     def from_arrays(cls, arrays):
@@ -151,10 +151,6 @@ class _Scaled:
 def units_from_arrays(arrays):
     """Return the units of either kind that `to_arrays` describes."""
     return (NormalScores if "n_points" in arrays else Units).from_arrays(arrays)
-
-
-def _unchanged(n_features):
-    return vars(Units.identity(n_features))
 
 
 def _columns(X):

@@ -83,7 +83,7 @@ class Training:
             estimator._architecture.check_unchanged(self.architecture)
             likelihood = estimator._architecture.likelihood
         else:
-            likelihood = self._likelihood(X, X if table is None else table)
+            likelihood = self._likelihood(X, table)
         missing = [check_has_values(name, table) for name, table in self.tables.items()]
         self.architecture = replace(
             self.architecture,

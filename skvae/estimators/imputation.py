@@ -12,7 +12,7 @@ import math
 import torch
 
 from skvae.data.missing import IncompleteRows
-from skvae.model.objectives import importance_weights, quasi_random_normal
+from skvae.model.objectives import draws_for_all_rows, importance_weights
 
 # Draws per row. With fewer, the few rows that the encoder fits badly get poor means.
 N_DRAWS = 512
@@ -31,7 +31,7 @@ def conditional_means(model, x):
     """
     if not isinstance(x, IncompleteRows):
         return x
-    eps = fixed_draws(model, N_DRAWS)
+    eps = draws_for_all_rows(model, N_DRAWS)
     _, p, log_weights = importance_weights(model, x, eps)
     weights = _truncated(log_weights).softmax(0)
     means = torch.einsum("dn,dnp->np", weights, p.mean)
@@ -61,12 +61,6 @@ def conditional_draws(model, x, rng):
     z = z[chosen, torch.arange(n_rows, device=z.device)]
     drawn = model.decoder.head.draw(model.decoder(z), rng)
     return x.fill(torch.from_numpy(drawn).to(x.values))
-
-
-def fixed_draws(model, n_draws):
-    """Return the same draws for every row, in the dtype and on the device of a module."""
-    eps = quasi_random_normal(n_draws, model.latent_dim)
-    return eps.to(next(model.parameters()))[:, None]
 
 
 def _truncated(log_weights):

@@ -14,13 +14,11 @@ from sklearn.utils.validation import (
 )
 
 from skvae.data.columns import errors_name_columns
-from skvae.data.encoding import TableEncoding
 from skvae.data.kinds import CATEGORY
 from skvae.data.missing import check_has_values, masked_as_nan
-from skvae.data.tables import library_of_frame
 from skvae.estimators.latent_dim import choose_latent_dim
 from skvae.estimators.vae import VAETransformer
-from skvae.estimators.validation import DTYPES
+from skvae.estimators.validation import DTYPES, fit_encoding
 
 
 class VAEImputer(TransformerMixin, BaseEstimator):
@@ -184,7 +182,7 @@ n_iter_no_change, tol, device, precision, verbose
         parameters = {
             name: value
             for name, value in self.get_params(deep=False).items()
-            if name in VAETransformer().get_params(deep=False)
+            if name in VAETransformer._get_param_names()
         }
         vae = VAETransformer(**parameters)
         if self.latent_dim == "auto":
@@ -253,7 +251,7 @@ n_iter_no_change, tol, device, precision, verbose
     def _validate(self, X, *, reset):
         """Return a new array of floats with NaN for missing values."""
         X, placeholder = masked_as_nan(X), self.missing_values
-        if library_of_frame(X) is not None and not isinstance(placeholder, str):
+        if not isinstance(placeholder, str):
             _refuse_categories(X)
         is_nan = placeholder is None or _is_nan(placeholder)
         with errors_name_columns(X, "X"):
@@ -279,7 +277,9 @@ n_iter_no_change, tol, device, precision, verbose
 
 def _refuse_categories(frame):
     """Raise ValueError for a frame with columns of categories."""
-    encoding = TableEncoding.fit(frame)
+    encoding = fit_encoding(frame, "from_dtype")
+    if encoding is None:
+        return
     for name, kind in zip(encoding.names, encoding.kinds, strict=True):
         if kind == CATEGORY:
             raise ValueError(

@@ -7,11 +7,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.estimators.base import LatentTransformer
-from skvae.estimators.imputation import fixed_draws
 from skvae.estimators.sampling import SamplingMixin
 from skvae.estimators.validation import check_positive_integer
 from skvae.likelihoods import LIKELIHOODS
-from skvae.model.objectives import OBJECTIVES, Bound, Objective, elbo, iwae
+from skvae.model.objectives import OBJECTIVES, Bound, Objective, draws_for_all_rows, elbo, iwae
 from skvae.networks import NETWORKS
 from skvae.posteriors import POSTERIORS
 
@@ -250,7 +249,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         n_draws = n_samples * max(1, _N_DRAWS // n_samples)
 
         def bound(model, x):
-            return iwae(model, x, fixed_draws(model, n_draws), n_samples).value
+            return iwae(model, x, draws_for_all_rows(model, n_draws), n_samples).value
 
         X = self._validate(X)
         return self._apply(bound, X, n_draws=n_draws) + self._units.log_jacobian_of(X)
@@ -271,7 +270,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         check_is_fitted(self)
 
         def bound(model, x):
-            return torch.stack(elbo(model, x, fixed_draws(model, _N_DRAWS)), dim=1)
+            return torch.stack(elbo(model, x, draws_for_all_rows(model, _N_DRAWS)), dim=1)
 
         X = self._validate(X)
         value, reconstruction, kl = self._apply(bound, X, n_draws=_N_DRAWS).T

@@ -5,11 +5,11 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
 from skvae.data.kinds import CATEGORY
 from skvae.likelihoods.base import Likelihood, smoothed_mean
-from skvae.likelihoods.coded import CodedCategorical
+from skvae.likelihoods.coded import CodedCategorical, IndependentCategories
 from skvae.likelihoods.first_order import linear_log_rates
 
 
@@ -118,7 +118,7 @@ def _count_invalid(rows, variables):
     )
 
 
-class OneHotBlocks(Distribution):
+class OneHotBlocks(IndependentCategories):
     """Independent categorical variables, one-hot encoded side by side.
 
     Parameters
@@ -129,22 +129,9 @@ class OneHotBlocks(Distribution):
     """
 
     support = constraints.independent(constraints.boolean, 1)
-    has_enumerate_support = False
 
     def __init__(self, logits, sizes):
-        blocks = logits.split(list(sizes), dim=-1)
-        self.log_probs = torch.cat([block.log_softmax(-1) for block in blocks], dim=-1)
-        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False)
-
-    @property
-    def mean(self):
-        """Probability of each category."""
-        return self.log_probs.exp()
-
-    @property
-    def variance(self):
-        """Variance of each indicator."""
-        return self.mean * (1 - self.mean)
+        super().__init__(logits, sizes, logits.shape[:-1], logits.shape[-1:])
 
     def log_prob(self, value):
         """Log-probability of one-hot rows."""

@@ -153,25 +153,24 @@ class Indicators(nn.Module):
         return torch.where(codes.isnan(), codes, (codes == level).to(x.dtype))
 
 
-class Codes(Distribution):
-    """Independent categorical variables, each a column of codes.
+class IndependentCategories(Distribution):
+    """Base of distributions of independent categorical variables.
 
     Parameters
     ----------
     logits : Tensor of shape (..., sum of sizes)
     sizes : tuple of int
         Categories of each variable.
+    batch_shape, event_shape : torch.Size
     """
 
-    support = constraints.nonnegative_integer
     has_enumerate_support = False
 
-    def __init__(self, logits, sizes):
+    def __init__(self, logits, sizes, batch_shape, event_shape):
         self.sizes = sizes
         parts = logits.split(list(sizes), dim=-1)
         self.log_probs = torch.cat([part.log_softmax(-1) for part in parts], dim=-1)
-        shape = (*logits.shape[:-1], len(sizes))
-        super().__init__(torch.Size(shape), validate_args=False)
+        super().__init__(batch_shape, event_shape, validate_args=False)
 
     @property
     def mean(self):
@@ -182,6 +181,23 @@ class Codes(Distribution):
     def variance(self):
         """Variance of the indicator of each category."""
         return self.mean * (1 - self.mean)
+
+
+class Codes(IndependentCategories):
+    """Independent categorical variables, each a column of codes.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (..., sum of sizes)
+    sizes : tuple of int
+        Categories of each variable.
+    """
+
+    support = constraints.nonnegative_integer
+
+    def __init__(self, logits, sizes):
+        shape = torch.Size((*logits.shape[:-1], len(sizes)))
+        super().__init__(logits, sizes, shape, torch.Size())
 
     def log_prob(self, value):
         """Log-probability of each code."""

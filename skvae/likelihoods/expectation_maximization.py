@@ -190,10 +190,8 @@ class _Model:
         there = table.observed.astype(np.float64)
         second = centred.T @ centred / np.maximum(there.T @ there, 1)
         variance = np.diag(second)
-        moment = DenseSecondMoment(second)
         # Roughly, as many eigenvalues may be nearly equal.
-        moment.tol = 1e-2
-        values, vectors = moment.leading(rank)
+        values, vectors = DenseSecondMoment(second, tol=1e-2).leading(rank)
         # Not zero: a loading of zero has no gradient.
         lengths = np.sqrt(np.maximum(values, 1e-2 * max(values[0], 1e-12)))
         loadings = vectors * np.where(counts[:, None] > 0, lengths, 0.0)

@@ -42,11 +42,8 @@ def second_moment(rows, latent_dim, tol=0.0):
     # More than `latent_dim`, as scaling by the noise changes the order of the directions.
     rank = 2 * latent_dim + 40
     if width <= _WIDEST_MATRIX or rank > width // 2:
-        moment = DenseSecondMoment.of_rows(rows)
-    else:
-        moment = LowRankSecondMoment.of_rows(rows, rank)
-    moment.tol = tol
-    return moment
+        return DenseSecondMoment.of_rows(rows, tol=tol)
+    return LowRankSecondMoment.of_rows(rows, rank, tol)
 
 
 class DenseSecondMoment:
@@ -55,18 +52,18 @@ class DenseSecondMoment:
     Parameters
     ----------
     matrix : ndarray of shape (n_features, n_features)
+    tol : float, default=0.0
+        As in :func:`second_moment`.
     """
 
-    tol = 0.0
-
-    def __init__(self, matrix):
-        self.matrix = matrix
+    def __init__(self, matrix, tol=0.0):
+        self.matrix, self.tol = matrix, tol
 
     @classmethod
-    def of_rows(cls, X, block=8192):
+    def of_rows(cls, X, block=8192, tol=0.0):
         """Compute ``X' X / n`` in float64, without a float64 copy of `X`."""
         parts = (as_float64(rows) for rows in blocks(X, most=block))
-        return cls(sum(rows.T @ rows for rows in parts) / len(X))
+        return cls(sum(rows.T @ rows for rows in parts) / len(X), tol)
 
     def diagonal(self):
         """Return the second moment of each feature."""
@@ -106,18 +103,18 @@ class LowRankSecondMoment:
         Orthonormal columns.
     values : ndarray of shape (rank,)
         Second moments along the axes.
+    tol : float, default=0.0
+        As in :func:`second_moment`.
     """
 
-    tol = 0.0
-
-    def __init__(self, variance, axes, values):
-        self.variance, self.axes, self.values = variance, axes, values
+    def __init__(self, variance, axes, values, tol=0.0):
+        self.variance, self.axes, self.values, self.tol = variance, axes, values, tol
         squares = np.square(axes)
         missing = np.maximum(variance - squares @ values, 0)
         self.rest = missing / np.maximum(1 - squares.sum(axis=1), 1e-6)
 
     @classmethod
-    def of_rows(cls, rows, rank):
+    def of_rows(cls, rows, rank, tol=0.0):
         """Compute that of all rows, along directions found in evenly spaced ones.
 
         In a sample with fewer rows than features the largest variances are too large: only
@@ -130,7 +127,7 @@ class LowRankSecondMoment:
         found = values > values[-1] * len(image) * np.finfo(np.float32).eps
         root = image @ (vectors[:, found] / np.sqrt(values[found]))
         axes, scale, _ = np.linalg.svd(root, full_matrices=False)
-        return cls(variance, axes, np.square(scale))
+        return cls(variance, axes, np.square(scale), tol)
 
     def diagonal(self):
         """Return the second moment of each feature."""

@@ -163,3 +163,12 @@ def quasi_random_normal(n_draws, latent_dim):
     engine = qmc.MultivariateNormalQMC(np.zeros(latent_dim), rng=np.random.default_rng(0))
     draws = engine.random(1 << (n_draws - 1).bit_length())[:n_draws]
     return torch.from_numpy(draws)
+
+
+def draws_for_all_rows(model, n_draws):
+    """Return the same quasi-random draws for every row, (n_draws, 1, latent_dim).
+
+    They are in the dtype and on the device of the module.
+    """
+    eps = quasi_random_normal(n_draws, model.latent_dim)
+    return eps.to(next(model.parameters()))[:, None]
