@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from _codes import accuracy
 from _machine import describe_machine
+from _results import Table, add_option, save
 from sklearn.datasets import fetch_olivetti_faces, fetch_openml, load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -29,6 +30,8 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from skvae import VAETransformer
 
 N_ROWS = 6000
+COLUMNS = ["data", "scaler", "k", "5-NN, PCA", "5-NN, whitened PCA", "5-NN, VAE"]
+COLUMNS += ["error, PCA", "error, VAE", "noise", "s"]
 SCALERS = {"none": FunctionTransformer, "min-max": MinMaxScaler, "standard": StandardScaler}
 
 
@@ -86,26 +89,30 @@ def main():
     parser.add_argument("--latent-dims", nargs="*", type=int, default=[2, 5, 20])
     parser.add_argument("--scalers", nargs="*", default=list(SCALERS))
     parser.add_argument("--seeds", type=int, default=3)
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
-    print(
-        "| data | scaler | k | 5-NN, PCA | 5-NN, whitened PCA | 5-NN, VAE "
-        "| error, PCA | error, VAE | noise | s |"
-    )
-    print("|" + " --- |" * 10)
+    print("| " + " | ".join(COLUMNS) + " |")
+    print("|" + " --- |" * len(COLUMNS))
+    rows = []
     for name in args.data:
         X, y = LOADERS[name]()
         for scaler, k in product(args.scalers, args.latent_dims):
             results = [run(X, y, scaler, k, seed) for seed in range(args.seeds)]
             pca, white, vae = zip(*(figures for figures, _ in results), strict=True)
-            cells = (
-                *(spread([one.accuracy for one in each]) for each in (pca, white, vae)),
-                *(spread([one.error for one in each]) for each in (pca, vae)),
-                "/".join(sorted({noise for _, noise in results})),
-                f"{np.mean([one.seconds for one in vae]):.1f}",
+            figures = (
+                *([one.accuracy for one in each] for each in (pca, white, vae)),
+                *([one.error for one in each] for each in (pca, vae)),
             )
-            print("| " + " | ".join([name, scaler, str(k), *cells]) + " |", flush=True)
+            noise = "/".join(sorted({noise for _, noise in results}))
+            seconds = f"{np.mean([one.seconds for one in vae]):.1f}"
+            rows.append([name, scaler, str(k), *figures, noise, seconds])
+            cells = [name, scaler, str(k), *map(spread, figures), noise, seconds]
+            print("| " + " | ".join(cells) + " |", flush=True)
+    if args.save:
+        title = "Accuracy of 5-NN on the codes, and error of the reconstruction"
+        save(__file__, [Table(title, COLUMNS, rows)])
 
 
 if __name__ == "__main__":

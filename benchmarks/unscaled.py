@@ -14,6 +14,7 @@ import warnings
 
 import numpy as np
 from _machine import describe_machine
+from _results import Table, add_option, save
 from joblib import Parallel, delayed
 from sklearn.datasets import fetch_california_housing, load_diabetes, load_wine
 from sklearn.decomposition import PCA, FactorAnalysis
@@ -72,10 +73,23 @@ def print_table(tables, results):
         )
 
 
+def table(tables, results):
+    """Return the same for the site: the scores of each split."""
+    rows = []
+    for (name, X), scores in zip(tables.items(), results, strict=True):
+        scales = X.std(axis=0)
+        columns = np.transpose(scores).tolist()
+        rows.append([name, len(X), f"{scales.max() / scales.min():.0f}", *columns])
+    title = f"Held-out log-likelihood in nats per row, k = {LATENT_DIM}"
+    models = ["PCA", "FactorAnalysis", "VAETransformer", "with a StandardScaler"]
+    return Table(title, ["data", "rows", "largest / smallest scale", *models], rows)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="part of a table's name")
     parser.add_argument("--n-jobs", type=int, default=2)
+    add_option(parser)
     args = parser.parse_args()
     chosen = {name: parts for name, parts in TABLES.items() if args.only in name}
     tables = {name: load().data for name, (load, _) in chosen.items()}
@@ -87,7 +101,10 @@ def main():
             for seed in splits
         )
     )
-    print_table(tables, [[next(scores) for _ in splits] for splits in seeds])
+    results = [[next(scores) for _ in splits] for splits in seeds]
+    print_table(tables, results)
+    if args.save:
+        save(__file__, [table(tables, results)])
 
 
 if __name__ == "__main__":
