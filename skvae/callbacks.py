@@ -12,6 +12,8 @@ from pathlib import Path
 
 from skvae.training.progress import is_search_candidate
 
+__all__ = ["Checkpoint"]
+
 # Attributes that scikit-learn sets on an estimator during `fit`.
 _TRANSIENT = ("_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 

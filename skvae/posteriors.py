@@ -11,6 +11,8 @@ from torch.distributions import Independent, MultivariateNormal, Normal, registe
 
 from skvae.components import Component
 
+__all__ = ["POSTERIORS", "Diagonal", "Full", "Posterior", "PosteriorHead"]
+
 # Avoids overflow for rows far outside the training data: exp(-15) to exp(5) is wider than
 # any posterior under a standard normal prior.
 _LOG_SCALE_RANGE = (-15.0, 5.0)

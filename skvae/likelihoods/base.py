@@ -107,7 +107,7 @@ class Likelihood(Component):
 
         By default it is that mean, followed by zeros. The parameters in the head can be set
         here too; gradients are disabled. The rows are in model units, and may be too many for
-        the memory: read them with :func:`skvae.data.rows.blocks`.
+        the memory: read them with `skvae.data.rows.blocks`.
         """
         raw = torch.zeros(head.n_raw, dtype=torch.float32)
         raw[: head.n_features] = feature_means(rows)

@@ -1,0 +1,75 @@
+"""The directive `benchmark-tables`: a section for each script in benchmarks/.
+
+Its text is the first paragraph of the script's docstring; its tables are those of the file
+that ``python benchmarks/<script>.py --save`` writes.
+"""
+
+import ast
+import json
+import statistics
+from pathlib import Path
+
+from sphinx.util.docutils import SphinxDirective
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def first_paragraph(script):
+    """Return the first paragraph of a script's docstring."""
+    text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def cell(value):
+    """Return a cell's text; of several numbers mean and standard deviation."""
+    if isinstance(value, str):
+        return value or " "
+    if isinstance(value, list):
+        if len(value) == 1:
+            return cell(value[0])
+        return f"{statistics.mean(value):.4g} ({statistics.stdev(value):.2g})"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def table_lines(table):
+    """Return the lines of a list-table."""
+    lines = [f".. list-table:: {table['title']}", "   :header-rows: 1", ""]
+    for row in [table["columns"], *table["rows"]]:
+        lines += [f"   {'*' if i == 0 else ' '} - {cell(value)}" for i, value in enumerate(row)]
+    return [*lines, ""]
+
+
+def section_lines(script):
+    """Return the lines of a script's section."""
+    lines = [script.name, "-" * len(script.name), "", first_paragraph(script), ""]
+    results = script.parent / "results" / f"{script.stem}.json"
+    if not results.exists():
+        return [*lines, "*No results are stored yet.*", ""]
+    found = json.loads(results.read_text(encoding="utf-8"))
+    for table in found["tables"]:
+        lines += table_lines(table)
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    source = f"{found['date']}, {found['machine']}; {versions}; commit {found['commit']}."
+    return [*lines, f"``{found['command']}``. {source}", ""]
+
+
+class BenchmarkTables(SphinxDirective):
+    """Inserts the sections of all scripts, those with results first."""
+
+    has_content = False
+
+    def run(self):
+        """Return the parsed sections."""
+        stored = {path.stem for path in (BENCHMARKS / "results").glob("*.json")}
+        scripts = sorted(path for path in BENCHMARKS.glob("[!_]*.py"))
+        for path in [*scripts, *(BENCHMARKS / "results").glob("*.json")]:
+            self.env.note_dependency(str(path))
+        scripts.sort(key=lambda path: path.stem not in stored)
+        lines = [line for script in scripts for line in section_lines(script)]
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def setup(app):
+    """Register with Sphinx."""
+    app.add_directive("benchmark-tables", BenchmarkTables)
+    return {"parallel_read_safe": True}
