@@ -52,11 +52,12 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"(quickstart|save_picture)\.py",
     "backreferences_dir": "api/backreferences",
     "doc_module": ("skvae",),
-    "reference_url": {"skvae": None},
     "within_subsection_order": "ExampleTitleSortKey",
     "remove_config_comments": True,
     "show_memory": False,
     "abort_on_example_error": True,
+    # As many processes as Sphinx's own option -j says.
+    "parallel": True,
     "default_thumb_file": str(HERE / "_static" / "no_picture.png"),
 }
 
@@ -75,9 +76,10 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
-    # Only these two are shown; the first is the reader's own choice.
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-# Pages without subpages need no sidebar.
+html_context = {"default_mode": "auto"}
+toc_object_entries_show_parents = "hide"
+# A page without subpages needs no sidebar.
 html_sidebars = {"index": []}

@@ -55,7 +55,7 @@ def test_named_files_exist(page):
 @pytest.mark.parametrize("module", MODULES)
 def test_api_page_has_every_public_name(module):
     page = (DOCS / "api" / "index.rst").read_text(encoding="utf-8")
-    listed = set(re.findall(r"^   (\w+)$", page, flags=re.MULTILINE))
+    listed = set(re.findall(r"^(?:   |\.\. py:data:: )(\w+)$", page, flags=re.MULTILINE))
     public = set(import_module(module).__all__) - {"__version__"}
     assert sorted(public - listed) == []
 

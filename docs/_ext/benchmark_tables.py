@@ -6,6 +6,7 @@ that ``python benchmarks/<script>.py --save`` writes.
 
 import ast
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -27,7 +28,10 @@ def cell(value):
     if isinstance(value, list):
         if len(value) == 1:
             return cell(value[0])
-        return f"{statistics.mean(value):.4g} ({statistics.stdev(value):.2g})"
+        spread = statistics.stdev(value)
+        # As many decimals as give the spread two digits.
+        decimals = max(0, 1 - math.floor(math.log10(spread))) if spread > 0 else 4
+        return f"{statistics.mean(value):.{decimals}f} ({spread:.{decimals}f})"
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 

@@ -61,7 +61,7 @@ n_iter_no_change, tol, device, precision, verbose
         Fitted if `add_indicator` is True.
     n_features_in_ : int
         Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if all are strings.
 
     See Also

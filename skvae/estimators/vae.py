@@ -104,12 +104,12 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     ----------
     n_features_in_ : int
         Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, if all are strings.
     n_iter_ : int
         Epochs done; in "cv" mode those of the final training. The state that is kept is the
         best on held-out rows, which may be an earlier one or the start.
-    history_ : dict of str to ndarray of shape (n_iter_,)
+    history_ : dict of str to ndarray of shape (`n_iter_`,)
         Per epoch ``loss`` (minus the objective), ``reconstruction`` and ``kl``, and the same
         on held-out rows with the prefix ``validation_``; nats per row, units of the data.
     likelihood_ : object from :mod:`skvae.likelihoods`
@@ -120,7 +120,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         Held-out objective per epoch; empty without held-out rows.
     best_validation_score_ : float or None
         Held-out objective of the state that was kept.
-    noise_variance_ : ndarray of shape (n_features_in_,)
+    noise_variance_ : ndarray of shape (`n_features_in_`,)
         Noise variance of a Gaussian likelihood, in squared units of the data; with
         ``marginals="normal"`` that of the scores. NaN for columns of other kinds.
     latent_kl_ : ndarray of shape (latent_dim,)
