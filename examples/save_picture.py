@@ -1,8 +1,9 @@
 """Run an example and save its first figure as a small PNG.
 
     python examples/save_picture.py plot_latent_space
+    python examples/save_picture.py tutorials/dense_mnist
 
-The file goes to examples/images, which README shows.
+The file goes to examples/images, which README and the site show.
 """
 
 import runpy
@@ -19,5 +20,6 @@ for name in sys.argv[1:]:
     plt.close("all")
     runpy.run_path(str(here / f"{name}.py"))
     path = here / "images" / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
     plt.figure(1).savefig(path, dpi=80)
     print(f"Picture: {path}")
