@@ -14,6 +14,7 @@ import matplotlib
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
+from PIL import Image
 
 here = Path(__file__).parent
 for name in sys.argv[1:]:
@@ -22,4 +23,6 @@ for name in sys.argv[1:]:
     path = here / "images" / f"{name}.png"
     path.parent.mkdir(exist_ok=True)
     plt.figure(1).savefig(path, dpi=80)
+    # A palette makes it smaller.
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
     print(f"Picture: {path}")

@@ -3,7 +3,13 @@ Dense VAE on MNIST
 ==================
 
 One hidden layer of 512 units on either side of two latent dimensions.
+
+.. image:: /../examples/images/tutorials/dense_mnist.png
+   :alt: Digits decoded on a grid over the latent plane, from zeros above to ones below
+   :width: 80%
 """
+
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/dense_mnist.png'
 
 from sklearn.datasets import fetch_openml
 
