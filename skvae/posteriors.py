@@ -202,7 +202,16 @@ def standard_normal_log_prob(z):
 
 
 class Posterior(Component):
-    """A family of approximate posteriors; builds the encoder's head."""
+    """A family of approximate posteriors; builds the encoder's head.
+
+    A subclass sets `head_class`.
+
+    Examples
+    --------
+    >>> from skvae.posteriors import Full, Posterior
+    >>> issubclass(Full, Posterior), Full.head_class.__name__
+    (True, 'FullHead')
+    """
 
     kind = "posterior"
 

@@ -21,6 +21,14 @@ class Units:
     loc, scale : ndarray of shape (n_features,), dtype float64
     constant : ndarray of shape (n_features,), dtype bool
         Features that are constant in the data from which the units were computed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae.data.units import Units
+    >>> units = Units.standardizing(np.array([[1.0], [3.0]]))
+    >>> units.to_model(np.array([[2.0], [5.0]])).tolist()
+    [[0.0], [3.0]]
     """
 
     loc: np.ndarray

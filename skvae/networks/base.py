@@ -37,6 +37,14 @@ class Network(Component):
 
     A body maps rows with `n_in` columns to `n_out` raw outputs. `image_shape` is (H, W, C)
     of a flat row of the data, channels last, or None; `generator` draws the initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skvae.networks import MLP
+    >>> encoder = MLP((8,)).build_encoder(4, 6, None, torch.Generator())
+    >>> encoder(torch.zeros(10, 4)).shape
+    torch.Size([10, 6])
     """
 
     kind = "network"
@@ -57,7 +65,20 @@ def check_sizes(name, sizes):
 
 
 class Body(nn.Module):
-    """A network from flat rows (..., n_in) to flat rows (..., n_out)."""
+    """A network from flat rows (..., n_in) to flat rows (..., n_out).
+
+    A subclass defines `run`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skvae.networks import Body
+    >>> class FirstColumns(Body):
+    ...     def run(self, x):
+    ...         return x[:, :2]
+    >>> FirstColumns()(torch.zeros(3, 10, 4)).shape
+    torch.Size([3, 10, 2])
+    """
 
     #: Whether the body can be set to an affine map exactly.
     can_be_affine = False
