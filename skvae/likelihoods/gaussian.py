@@ -165,7 +165,7 @@ class Gaussian(Likelihood):
         return Units.standardizing(X, shared=not self._own_scales)
 
     def head(self, units):
-        """Return a `GaussianHead` or a `HeteroscedasticHead`."""
+        """Return a :class:`GaussianHead` or a :class:`HeteroscedasticHead`."""
         kind = HeteroscedasticHead if self._heteroscedastic else GaussianHead
         return kind(self, units)
 
