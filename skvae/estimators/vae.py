@@ -164,7 +164,6 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     _parameter_constraints = {
         **LatentTransformer._parameter_constraints,
         "posterior": [str, object],
-        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "objective": [StrOptions(set(OBJECTIVES))],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
