@@ -48,8 +48,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         Whether to keep features without any value in `fit`, filled with 0. Else they are
         dropped.
     network, likelihood, categorical_features, posterior, objective, n_samples, beta, \
-kl_warmup, init, image_shape, batch_size, max_iter, learning_rate_init, weight_decay, early_stopping, \
-validation_fraction, n_iter_no_change, tol, device, precision, verbose
+kl_warmup, init, image_shape, batch_size, max_iter, learning_rate_init, weight_decay, \
+early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, verbose
         As in :class:`VAETransformer`.
     random_state : int, RandomState instance or None, default=None
         Seeds the training, and the draws of `transform` if `sample_posterior` is True. With an
