@@ -181,8 +181,10 @@ def test_columns_in_another_order_or_with_other_names_are_refused(adult):
     other = adult.rename(columns=renamed) if is_pandas else adult.rename(renamed)
     with pytest.raises(ValueError, match="unseen at fit time:\n- years"):
         encoding.encode(other)
-    with pytest.raises(ValueError, match=r"shape \(4, 4\), but 5 columns"):
+    with pytest.raises(ValueError, match="yet now missing:\n- age"):
         encoding.encode(adult[names[1:]])
+    with pytest.raises(ValueError, match=r"shape \(4, 4\), but 5 columns"):
+        encoding.encode(np.ones((4, 4)))
     with pytest.raises(ValueError, match="must be in the same order"):
         encoding.fill(adult[names[::-1]], np.ones((4, 5)))
     with pytest.raises(ValueError, match=r"U must have 5 columns.*\(4, 2\)"):

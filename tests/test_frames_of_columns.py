@@ -212,6 +212,18 @@ def test_parts_by_name_selector_and_position(frame):
     assert np.isfinite(search.fit(frame).best_score_)
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_flag_may_be_a_category(together, frame):
+    parts = [("sizes", "gaussian", ["age", "gain", "weight"])]
+    if together:
+        parts += [("both", "categorical", ["owner", "job"])]
+    else:
+        parts += [("owner", "categorical", ["owner"]), ("job", "categorical", ["job"])]
+    drawn = fitted(frame, likelihood=Mixed(parts), max_iter=2).sample(500, random_state=0)
+    pd.testing.assert_series_equal(drawn.dtypes, frame.dtypes)
+    assert abs(drawn["owner"].mean() - frame["owner"].mean()) < 0.1
+
+
 def test_in_a_pipeline_and_with_validation_rows(frame):
     pipeline = make_pipeline(
         FunctionTransformer(), VAETransformer(1, max_iter=2, random_state=0)
@@ -271,6 +283,8 @@ def test_other_columns_than_in_fit_are_refused_and_an_earlier_fit_stays(model, f
     before = model.score(frame)
     with pytest.raises(ValueError, match="should match those that were passed during fit"):
         model.transform(frame[["gain", "age", "weight", "owner", "job"]])
+    with pytest.raises(ValueError, match="yet now missing:\n- job"):
+        model.transform(frame.drop(columns="job"))
     with pytest.raises(ValueError, match="In column 'job' of X: it has dates"):
         model.fit(frame.assign(job=pd.Timestamp("2020-01-01")))
     assert model.score(frame) == before

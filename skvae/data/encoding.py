@@ -259,13 +259,13 @@ class TableEncoding:
 
     def _check_columns(self, X, table):
         """Raise ValueError if the columns of a table are not those of `fit`."""
+        if _get_feature_names(X) is not None and hasattr(self, "feature_names_in_"):
+            _check_feature_names(self, X, reset=False)
         if len(table.shape) != 2 or table.shape[1] != len(self.columns):
             raise ValueError(
                 f"X has shape {table.shape}, but {len(self.columns)} columns are expected, as "
                 "in fit."
             )
-        if _get_feature_names(X) is not None and hasattr(self, "feature_names_in_"):
-            _check_feature_names(self, X, reset=False)
 
 
 def _warn_unseen(unseen):
