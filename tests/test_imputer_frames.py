@@ -105,7 +105,7 @@ def test_what_cannot_be_used_is_refused_and_an_earlier_fit_stays(holes):
     with pytest.raises(ValueError, match="In column 'job' of X: it has dates"):
         model.fit(holes.assign(job=pd.Timestamp("2020-01-01")))
     with pytest.raises(ValueError, match="All values of X are missing"):
-        model.fit(holes.mask(holes.notna()))
+        model.fit(holes.mask(holes.notna()).add_prefix("other "))
     with pytest.raises(ValueError, match="must be in the same order"):
         model.transform(holes[list(holes)[::-1]])
     pd.testing.assert_frame_equal(model.transform(holes), before)

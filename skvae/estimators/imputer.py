@@ -6,23 +6,19 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import _safe_indexing
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
 from sklearn.utils.validation import (
     _check_categorical_features,
-    _check_feature_names,
     _check_feature_names_in,
-    _check_n_features,
     check_is_fitted,
-    validate_data,
 )
 
-from skvae.data.columns import errors_name_columns
-from skvae.data.frames import append_columns, missing_cells
+from skvae.data.frames import append_columns
 from skvae.data.missing import masked_as_nan
+from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
 from skvae.estimators.latent_dim import choose_latent_dim
+from skvae.estimators.state import restored_on_failure
 from skvae.estimators.vae import VAETransformer
-from skvae.estimators.validation import DTYPES, fit_encoding, is_encoded
 
 
 class VAEImputer(TransformerMixin, BaseEstimator):
@@ -161,6 +157,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         self.random_state = random_state
         self.verbose = verbose
 
+    @restored_on_failure
     def fit(self, X, y=None):
         """Train the model on the values of X that are there.
 
@@ -183,22 +180,13 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         """
         self._validate_params()
         X = masked_as_nan(X)
-        is_mixed = self._has_categories_or_flags(X)
-        rows, missing = self._validate(X, is_mixed, reset=True)
+        is_mixed = has_other_kinds(self, X)
+        rows, missing = read_rows(self, X, is_mixed, reset=True)
         if missing.all():
             raise ValueError("All values of X are missing.")
         kept = np.flatnonzero(self.keep_empty_features | ~missing.all(axis=0))
         known = _safe_indexing(rows, kept, axis=1)
-        parameters = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name in VAETransformer._get_param_names()
-        }
-        vae = VAETransformer(**parameters)
-        if is_mixed:
-            # A mask: positions would be others after a column is dropped.
-            listed = _check_categorical_features(X, self.categorical_features)
-            vae.set_params(categorical_features=None if listed is None else listed[kept])
+        vae = self._model(X, kept, is_mixed)
         if self.latent_dim == "auto":
             vae.set_params(latent_dim=choose_latent_dim(vae, known))
         vae.fit(known)
@@ -207,11 +195,24 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             # It imports half of scikit-learn.
             from sklearn.impute import MissingIndicator
 
-            indicator = MissingIndicator(error_on_new=False).fit(_as_nan(missing))
+            indicator = MissingIndicator(error_on_new=False).fit(as_nan(missing))
         self.vae_, self.indicator_, self._kept = vae, indicator, kept
         self._is_mixed = is_mixed
         self.n_iter_ = vae.n_iter_
         return self
+
+    def _model(self, X, kept, is_mixed):
+        """Return the model for the columns that are kept."""
+        parameters = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name in VAETransformer._get_param_names()
+        }
+        if is_mixed:
+            # A mask: positions would be others after a column is dropped.
+            listed = _check_categorical_features(X, self.categorical_features)
+            parameters["categorical_features"] = None if listed is None else listed[kept]
+        return VAETransformer(**parameters)
 
     def transform(self, X):
         """Fill the missing values of X.
@@ -229,7 +230,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             not used.
         """
         check_is_fitted(self)
-        rows, missing = self._validate(masked_as_nan(X), self._is_mixed, reset=False)
+        rows, missing = read_rows(self, masked_as_nan(X), self._is_mixed, reset=False)
         known = _safe_indexing(rows, self._kept, axis=1)
         if not np.delete(missing, self._kept, axis=1).all():
             warnings.warn(
@@ -243,7 +244,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         if self.indicator_ is None:
             return filled
         names = self.get_feature_names_out()[known.shape[1] :]
-        return append_columns(filled, names, self.indicator_.transform(_as_nan(missing)))
+        return append_columns(filled, names, self.indicator_.transform(as_nan(missing)))
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns of `transform`.
@@ -263,55 +264,8 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             return names[self._kept]
         return np.concatenate([names[self._kept], self.indicator_.get_feature_names_out(names)])
 
-    def _has_categories_or_flags(self, X):
-        """Whether columns are not all numbers; raise ValueError for a column of other kinds."""
-        placeholder = self.missing_values
-        # A string among numbers makes objects of a column, and not categories.
-        is_string = isinstance(placeholder, str)
-        is_mixed = not is_string and is_encoded(fit_encoding(X, self.categorical_features))
-        if is_mixed and not (placeholder is None or _is_nan(placeholder)):
-            raise ValueError(
-                f"missing_values={placeholder!r} is for tables of numbers, but X has "
-                "categories or flags: put NaN or None in its place, for example with X.replace "
-                "in pandas."
-            )
-        return is_mixed
-
-    def _validate(self, X, is_mixed, *, reset):
-        """Return rows as the model takes them, and where values are missing.
-
-        Those of numbers are a new array of floats with NaN for missing values.
-        """
-        if is_mixed:
-            _check_feature_names(self, X, reset=reset)
-            _check_n_features(self, X, reset=reset)
-            return X, missing_cells(X)
-        placeholder = self.missing_values
-        is_nan = placeholder is None or _is_nan(placeholder)
-        with errors_name_columns(X, "X"):
-            rows = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=DTYPES if not isinstance(placeholder, str) else object,
-                ensure_all_finite="allow-nan" if is_nan else True,
-                ensure_min_samples=2 if reset else 1,
-            )
-        if not is_nan:
-            rows = np.where(rows == placeholder, np.nan, rows).astype(np.float64)
-        return rows, np.isnan(rows)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = _is_nan(self.missing_values)
+        tags.input_tags.allow_nan = is_nan(self.missing_values)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _as_nan(missing):
-    """Return zeros, with NaN where values are missing."""
-    return np.where(missing, np.nan, 0.0)
-
-
-def _is_nan(value):
-    return is_scalar_nan(value) or is_pandas_na(value)
