@@ -102,6 +102,8 @@ def test_what_cannot_be_used_is_refused_and_an_earlier_fit_stays(holes):
     before = model.transform(holes)
     with pytest.raises(ValueError, match=r"missing_values=-1 is for tables of numbers"):
         imputer(missing_values=-1).fit(holes)
+    with pytest.raises(ValueError, match=r"In feature 4 of X: could not convert.*chief"):
+        imputer(missing_values="?").fit(holes.astype(object).fillna("?"))
     with pytest.raises(ValueError, match="In column 'job' of X: it has dates"):
         model.fit(holes.assign(job=pd.Timestamp("2020-01-01")))
     with pytest.raises(ValueError, match="All values of X are missing"):

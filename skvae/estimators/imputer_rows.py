@@ -55,7 +55,9 @@ def read_rows(imputer, X, is_mixed, *, reset):
             ensure_min_samples=2 if reset else 1,
         )
     if not holds_nan:
-        rows = np.where(rows == placeholder, np.nan, rows).astype(np.float64)
+        rows = np.where(rows == placeholder, np.nan, rows)
+        with errors_name_columns(rows, "X"):
+            rows = rows.astype(np.float64)
     return rows, np.isnan(rows)
 
 
