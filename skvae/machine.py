@@ -3,7 +3,8 @@
 import os
 import re
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext
+import warnings
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -69,6 +70,9 @@ _CUDA_FLOAT32 = (
 )
 # That of the CPU's products is changed too by the older setting of matrix products.
 _FLOAT32 = (*_CUDA_FLOAT32, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+with suppress(RuntimeError), warnings.catch_warnings(action="ignore"):
+    # Torch 2.9 warns once, at the first use of an older name of these.
+    torch.get_float32_matmul_precision()
 _lock = threading.Lock()
 _requests: list[str] = []
 

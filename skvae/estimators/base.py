@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvae.components import resolve
 from skvae.data.columns import errors_name_columns
 from skvae.data.rows import apply_in_blocks
+from skvae.estimators.export import ExportMixin
 from skvae.estimators.fitting import Training
 from skvae.estimators.state import get_state, restored_on_failure, set_state
 from skvae.estimators.validation import DTYPES, check_validation_rows, validate_rows
@@ -23,7 +24,11 @@ from skvae.training.loop import training_mode
 
 
 class LatentTransformer(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    ExportMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Base of the estimators. Not to be used directly."""
 
