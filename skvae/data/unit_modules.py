@@ -1,7 +1,7 @@
 """The map between units of the data and of the model as torch modules, for export.
 
-They compute in the dtype of their buffers. As that is float32 by default, the offsets of columns
-are kept in two parts: else the rows of a column far from zero would lose their last digits.
+They compute in the dtype of their buffers. That is float32 by default, so the offset of a
+column is kept in two parts: else the rows of one far from zero would lose their last digits.
 """
 
 import numpy as np
@@ -77,7 +77,7 @@ class Pieces(nn.Module):
     Attributes
     ----------
     ends : Tensor of shape (n_features * width,)
-        Where the pieces of each column end, one column after the other. Infinite after the last.
+        Where the pieces of each column end, one column after the other; then infinite.
     origin, value, slope : Tensor of shape (n_features * (width + 1),)
         The line of a piece is ``value + slope * (x - origin)``.
     """
@@ -184,9 +184,7 @@ def pieces_to_scores(column_map):
     around = _ROUNDING * (np.abs(tied) + np.abs(tied - loc)) + np.finfo(np.float32).tiny
     middles = tied[:-1] + np.diff(tied) / 2
     ends = np.unique([*column_map.values, *tied - around, *tied + around, *middles])
-    ends, origin, value, slope = straight_pieces(
-        column_map.to_scores, ends, column_map.spread
-    )
+    ends, origin, value, slope = straight_pieces(column_map.to_scores, ends, column_map.spread)
     # A tied value is the end of one piece and the start of another.
     start = np.searchsorted(ends, tied, side="right")
     for piece in (start - 1, start):
