@@ -13,6 +13,7 @@ from skvae.components import resolve
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
+from skvae.data.tables import library_of_frame
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
 from skvae.machine import resolve_device, training_dtype
@@ -127,7 +128,7 @@ class Training:
         """Return the likelihood for the columns of the caller's table, encoded as `X`."""
         names, encoding = self.feature_names, self.estimator._encoding
         likelihood = self.architecture.likelihood.resolve_columns(
-            table if hasattr(table, "shape") else X, names
+            X if library_of_frame(table) is None else table, names
         )
         n_features = X.shape[1]
         likelihood = likelihood.for_columns(

@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
 )
 
 from skvae.data.columns import errors_name_columns
+from skvae.data.inputs import as_table
 from skvae.data.kinds import CATEGORY
 from skvae.data.missing import check_has_values, masked_as_nan
 from skvae.estimators.latent_dim import choose_latent_dim
@@ -250,7 +251,7 @@ n_iter_no_change, tol, device, precision, verbose
 
     def _validate(self, X, *, reset):
         """Return a new array of floats with NaN for missing values."""
-        X, placeholder = masked_as_nan(X), self.missing_values
+        X, placeholder = masked_as_nan(as_table(X)), self.missing_values
         if not isinstance(placeholder, str):
             _refuse_categories(X)
         is_nan = placeholder is None or _is_nan(placeholder)
