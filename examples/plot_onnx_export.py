@@ -93,8 +93,8 @@ figure.colorbar(points, ax=axes[0], ticks=range(10), label="digit")
 axes[0].set(title="codes of held-out digits, served", xlabel="$z_0$", ylabel="$z_1$")
 
 low, high = np.percentile(codes, [2, 98], axis=0)
-plane = np.stack(np.meshgrid(*np.linspace(low, high, 12).T), axis=-1)[::-1]
-images = decode(plane.reshape(-1, 2).astype(np.float32)).reshape(12, 12, 8, 8)
+plane = np.stack(np.meshgrid(*np.linspace(low, high, 8).T), axis=-1)[::-1]
+images = decode(plane.reshape(-1, 2).astype(np.float32)).reshape(8, 8, 8, 8)
 extent = [low[0], high[0], low[1], high[1]]
 axes[1].imshow(np.block([list(row) for row in images]), cmap="gray_r", vmin=0, extent=extent)
 axes[1].set(title="the plane of codes, decoded by the server", xlabel="$z_0$", ylabel="$z_1$")
