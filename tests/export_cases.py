@@ -10,15 +10,23 @@ from marginal_cases import TABLE
 from mixed_cases import mixed_likelihood, mixed_table
 from model_cases import SMALL, rows_for
 from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.likelihoods import LIKELIHOODS, Gaussian
-from skvae.networks import MLP, NETWORKS, ConvNet
+from skvae.networks import MLP, NETWORKS, ConvNet, ModuleNetwork
 from skvae.posteriors import POSTERIORS
 
 QUICK = {"max_iter": 3, "early_stopping": False, "random_state": 0}
 PIXELS = {**QUICK, "image_shape": (8, 8), "network": MLP((8,))}
+
+
+def own_module(n_in, n_out):
+    return nn.Sequential(nn.Linear(n_in, 8), nn.Tanh(), nn.Linear(8, n_out))
+
+
 OTHER_NETWORKS = {
+    "own modules": ModuleNetwork(own_module, own_module),
     "no linear map": ConvNet((4,), linear_map=False, batch_norm=True),
     "batch norm and dropout": MLP((8,), batch_norm=True, dropout=0.2),
 }

@@ -62,7 +62,7 @@ class DecoderModule(nn.Module):
 
     def forward(self, z):
         """Return rows (n, n_features) for codes (n, latent_dim)."""
-        z = z.to(next(self.decoder.parameters()).dtype)
+        z = z.to(next(self.decoder.parameters(), z).dtype)
         return self.to_data(self.decoder.head.collapse(self.decoder(z).mean))
 
 

@@ -37,12 +37,11 @@ class Both(torch.nn.Module):
 def served(name):
     """Return a function of rows and codes that ONNX Runtime computes."""
     (encoder, rows, _), (decoder, codes, _) = exported(name)
-    any_number = {0: torch.export.Dim("rows")}
     program = torch.onnx.export(
         Both(encoder, decoder).eval(),
         (torch.tensor(rows[:2]), torch.tensor(codes[:2])),
         dynamo=True,
-        dynamic_shapes=(any_number, any_number),
+        dynamic_shapes=tuple({0: torch.export.Dim(name)} for name in ("n_rows", "n_codes")),
         verbose=False,
     )
     session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
