@@ -32,11 +32,11 @@ class ExportMixin:
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X = load_iris().data
-        >>> vae = VAETransformer(max_iter=1, early_stopping=False, random_state=0).fit(X)
+        >>> vae = VAETransformer(random_state=0).fit(X)
         >>> encoder = vae.encoder_module()
         >>> encoder(torch.tensor(X)).shape
         torch.Size([150, 2])
-        >>> any_number = {0: torch.export.Dim("rows")}
+        >>> any_number = {0: torch.export.Dim("n_rows")}
         >>> program = torch.export.export(
         ...     encoder, (torch.zeros(2, 4),), dynamic_shapes=(any_number,)
         ... )
