@@ -249,7 +249,10 @@ def _to_tensor(array, like, name):
 
 
 def restored_on_failure(method):
-    """Restore all attributes if a method fails, so that an earlier fit stays usable."""
+    """Restore all attributes if a fit fails, so that an earlier one stays usable.
+
+    It fails before it starts if it is given weights of the rows.
+    """
 
     @functools.wraps(method)
     def restoring(estimator, *args, **kwargs):
