@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from skvae.data.unit_modules import pieces_to_scores, pieces_to_values
+
 # In place of infinity: the end of the interval of a lowest or highest value that is tied.
 FAR = 1e6
 # Most values that are all tied ones, and the largest share of values that occur once.
@@ -100,6 +102,16 @@ class ColumnMap:
     def upper(self):
         """The upper end of each tied value's scores."""
         return self.scores[self._steps + 1]
+
+    @property
+    def offset(self):
+        """A value near all others, if these are far from zero; else 0."""
+        low, high = self.values[[0, -1]]
+        return low if min(abs(low), abs(high)) > high - low else 0.0
+
+    def pieces(self):
+        """Return the straight pieces of the maps from values less `offset`, and back."""
+        return pieces_to_scores(self), pieces_to_values(self)
 
     @cached_property
     def tied_scores(self):

@@ -7,6 +7,7 @@ import numpy as np
 
 from skvae.data.column_map import ColumnMap
 from skvae.data.rows import BLOCK_ELEMENTS, blocks, dense, row_slices
+from skvae.data.unit_modules import FromScores, ToScores, straight_pieces
 from skvae.data.units import Units
 
 # Rows from which the maps are computed, evenly spaced: more would not change them visibly.
@@ -125,6 +126,12 @@ class NormalScores(Units):
             out[:, j] = one.to_values(U[:, j])
         return out
 
+    def modules(self):
+        """Return torch modules that map rows to scores and back."""
+        to_scores, to_values = zip(*(one.pieces() for one in self._each), strict=True)
+        offsets, whole = zip(*((one.offset, one.whole) for one in self._each), strict=True)
+        return ToScores(np.array(offsets), to_scores), FromScores(to_values, whole)
+
     @cached_property
     def _each(self):
         parts = zip(self.maps, self.loc, self.scale, strict=True)
@@ -137,6 +144,15 @@ class _Scaled:
 
     loc: float
     scale: float
+    whole = False
+
+    @property
+    def offset(self):
+        return self.loc
+
+    def pieces(self):
+        to_scores = straight_pieces(lambda x: x / self.scale, np.zeros(1), self.scale)
+        return to_scores, straight_pieces(self.to_values, np.zeros(1), 1.0)
 
     def to_scores(self, x):
         return (x - self.loc) / self.scale

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from skvae.data.missing import has_missing
 from skvae.data.rows import blocks, extremes, row_slices
+from skvae.data.unit_modules import Standardizing, Unstandardizing
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,10 @@ class Units:
         if self.is_identity:
             return U
         return (U * self.scale + self.loc).astype(U.dtype, copy=False)
+
+    def modules(self):
+        """Return torch modules that map rows to model units and back."""
+        return Standardizing(self.loc, self.scale), Unstandardizing(self.loc, self.scale)
 
 
 def count_values(X):

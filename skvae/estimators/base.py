@@ -7,23 +7,30 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.components import resolve
-from skvae.data.columns import errors_name_columns
 from skvae.data.rows import apply_in_blocks
+from skvae.estimators.export import ExportMixin
 from skvae.estimators.fitting import Training
 from skvae.estimators.state import get_state, restored_on_failure, set_state
-from skvae.estimators.validation import DTYPES, check_validation_rows, validate_rows
+from skvae.estimators.validation import (
+    check_validation_rows,
+    validate_codes,
+    validate_rows,
+)
 from skvae.training.diagnosis import not_finite, warn_of_overflow
 from skvae.training.fit import fit_model
 from skvae.training.loop import training_mode
 
 
 class LatentTransformer(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    ExportMixin,
+    BaseEstimator,
 ):
     """Base of the estimators. Not to be used directly."""
 
@@ -92,8 +99,9 @@ class LatentTransformer(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows. Sparse ones are converted to CSR. `VAETransformer` accepts NaN, and
-            what a frame or masked array has in its place, as missing values.
+            Training rows. Sparse ones are converted to CSR, tensors of torch to arrays.
+            `VAETransformer` accepts NaN, and what a frame or masked array has in its place,
+            as missing values.
         y : None
             Ignored.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
@@ -224,13 +232,7 @@ class LatentTransformer(
             dtypes (numbers are rounded for those of integers), else in the codes' dtype.
         """
         check_is_fitted(self)
-        with errors_name_columns(X, "Z"):
-            Z = check_array(X, dtype=DTYPES, input_name="Z", estimator=self)
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
-                f"latent_dim={self._n_features_out}: pass codes as returned by transform."
-            )
+        Z = validate_codes(self, X, self._n_features_out)
         means = self._apply(lambda model, z: model.decoded_rows(z), Z, units=None)
         return self._decode(means)
 
@@ -268,14 +270,14 @@ class LatentTransformer(
         return rows if self._encoding is None else self._encoding.decode(rows)
 
     def _set_fitted(self, attributes):
-        # An earlier fit may have set it, and this one may not.
+        # An earlier fit may have set this.
         vars(self).pop("noise_variance_", None)
         vars(self).update(attributes)
 
     def _apply(self, function, X, units="own", n_draws=1):
         """Apply ``function(module, rows)`` to blocks of rows in their own precision.
 
-        The rows of X are in the units of the data; with ``units=None`` they are codes.
+        Rows of X are in the units of the data; with ``units=None`` they are codes.
         """
         apply = partial(
             apply_in_blocks,

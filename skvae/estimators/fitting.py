@@ -13,6 +13,7 @@ from skvae.components import resolve
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
+from skvae.data.tables import library_of_frame
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
 from skvae.machine import resolve_device, training_dtype
@@ -125,8 +126,8 @@ class Training:
 
     def _likelihood(self, X, table):
         """Return the likelihood for the columns of the caller's table, encoded as `X`."""
-        table, names = table if hasattr(table, "shape") else X, self.feature_names
-        likelihood = self.architecture.likelihood.resolve_columns(table, names)
+        table = X if library_of_frame(table) is None else table
+        likelihood = self.architecture.likelihood.resolve_columns(table, self.feature_names)
         likelihood = likelihood_for_columns(likelihood, self.estimator._encoding, X.shape[1])
         return likelihood.for_data(X, self.architecture.image_shape)
 

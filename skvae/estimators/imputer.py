@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
 )
 
 from skvae.data.frames import append_columns
+from skvae.data.inputs import as_table
 from skvae.data.missing import masked_as_nan
 from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
 from skvae.estimators.latent_dim import choose_latent_dim
@@ -179,7 +180,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             If a parameter is out of range, or `X` has infinity or no value at all.
         """
         self._validate_params()
-        X = masked_as_nan(X)
+        X = masked_as_nan(as_table(X))
         is_mixed = has_other_kinds(self, X)
         rows, missing = read_rows(self, X, is_mixed, reset=True)
         if missing.all():
@@ -230,7 +231,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             not used.
         """
         check_is_fitted(self)
-        rows, missing = read_rows(self, masked_as_nan(X), self._is_mixed, reset=False)
+        rows, missing = read_rows(self, masked_as_nan(as_table(X)), self._is_mixed, reset=False)
         known = _safe_indexing(rows, self._kept, axis=1)
         if not np.delete(missing, self._kept, axis=1).all():
             warnings.warn(

@@ -7,6 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.data.frames import fill_missing
+from skvae.data.inputs import as_table
 from skvae.estimators.imputation import N_DRAWS as N_IMPUTATION_DRAWS
 from skvae.estimators.imputation import conditional_draws, conditional_means
 from skvae.estimators.validation import check_positive_integer, is_encoded
@@ -69,7 +70,7 @@ class SamplingMixin:
         array, sparse matrix or frame of shape (n_samples, n_features)
             A copy of `X` of the same type, columns and dtypes, in which only missing values
             have changed, and categories that `fit` did not see, which count as missing. In
-            columns of integers or booleans they are rounded.
+            columns of integers or booleans they are rounded. Of a tensor it is an array.
 
         Notes
         -----
@@ -78,6 +79,7 @@ class SamplingMixin:
         row without any value gets the mean of the model, or a new row.
         """
         check_is_fitted(self)
+        X = as_table(X)
         rows = self._validate(X)
         fill = conditional_means
         if sample:
