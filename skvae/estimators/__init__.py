@@ -19,13 +19,15 @@ _CLASSES = (
     *POSTERIORS.values(),
 )
 
-# Types in a `device` parameter or a scikit-learn search that skops does not trust by default;
-# by name, because importing them takes time.
+# What a `device` parameter or a scikit-learn search may contain that skops does not trust by
+# default; by name, because importing them takes time.
 _OTHERS = (
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.model_selection._split.KFold",
     "sklearn.model_selection._split.StratifiedKFold",
+    "skvae.metrics.log_likelihood_scorer",
+    "skvae.metrics.reconstruction_scorer",
     "torch.device",
 )
 
