@@ -2,6 +2,7 @@
 
 from skvae.estimators.autoencoder import AutoencoderTransformer
 from skvae.estimators.imputer import VAEImputer
+from skvae.estimators.outlier_detector import VAEOutlierDetector
 from skvae.estimators.vae import VAETransformer
 from skvae.likelihoods import LIKELIHOODS, CodedCategorical, Mixed
 from skvae.networks import NETWORKS, ModuleNetwork
@@ -11,6 +12,7 @@ _CLASSES = (
     VAETransformer,
     AutoencoderTransformer,
     VAEImputer,
+    VAEOutlierDetector,
     ModuleNetwork,
     *NETWORKS.values(),
     *LIKELIHOODS.values(),
@@ -37,4 +39,10 @@ TRUSTED_TYPES = sorted(
     [*(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES), *_OTHERS]
 )
 
-__all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAEImputer", "VAETransformer"]
+__all__ = [
+    "TRUSTED_TYPES",
+    "AutoencoderTransformer",
+    "VAEImputer",
+    "VAEOutlierDetector",
+    "VAETransformer",
+]

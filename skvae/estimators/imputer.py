@@ -17,7 +17,7 @@ from skvae.data.columns import errors_name_columns
 from skvae.data.kinds import CATEGORY
 from skvae.data.missing import check_has_values, masked_as_nan
 from skvae.estimators.latent_dim import choose_latent_dim
-from skvae.estimators.vae import VAETransformer
+from skvae.estimators.vae import VAETransformer, vae_with_parameters_of
 from skvae.estimators.validation import DTYPES, fit_encoding
 
 
@@ -179,12 +179,7 @@ n_iter_no_change, tol, device, precision, verbose
         missing = np.isnan(rows)
         check_has_values("X", rows)
         kept = np.flatnonzero(self.keep_empty_features | ~missing.all(axis=0))
-        parameters = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name in VAETransformer._get_param_names()
-        }
-        vae = VAETransformer(**parameters)
+        vae = vae_with_parameters_of(self)
         if self.latent_dim == "auto":
             vae.set_params(latent_dim=choose_latent_dim(vae, rows[:, kept]))
         vae.fit(rows[:, kept])
