@@ -23,7 +23,7 @@ def test_codes_of_rows_with_gaps_tell_the_species(frame):
     assert X.isna().any().any()
     vae = VAETransformer(2, max_iter=20, early_stopping=False, random_state=0)
     model = make_pipeline(vae, LogisticRegression()).fit(X, y)
-    assert model.score(X, y) > 0.9
+    assert model.score(X, y) > 0.8 > y.value_counts(normalize=True).max() + 0.3
 
 
 def test_gaps_are_filled_in_kind(frame):
