@@ -7,6 +7,7 @@ from sklearn.datasets import load_iris
 from skvae import VAETransformer
 
 captum_attr = pytest.importorskip("captum.attr")
+pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
 
 def test_integrated_gradients_add_up_to_the_change_of_the_code():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import model_selection
 from sklearn.datasets import load_wine
 
 from skvae import VAETransformer
@@ -20,9 +21,14 @@ def test_parallel_post_fit_transforms_block_by_block():
     np.testing.assert_allclose(codes.compute(), vae.transform(X), rtol=1e-6)
 
 
-def test_a_search():
+def test_a_search_gives_what_that_of_scikit_learn_gives():
     from dask_ml.model_selection import GridSearchCV
 
     X = load_wine().data
-    search = GridSearchCV(VAETransformer(max_iter=0), {"latent_dim": [1, 2]}, cv=2).fit(X)
-    assert search.best_params_ == {"latent_dim": 2}
+    arguments = VAETransformer(max_iter=0), {"latent_dim": [1, 2]}
+    search = GridSearchCV(*arguments, cv=2).fit(X)
+    expected = model_selection.GridSearchCV(*arguments, cv=2).fit(X)
+    assert search.best_params_ == expected.best_params_
+    np.testing.assert_allclose(
+        search.cv_results_["mean_test_score"], expected.cv_results_["mean_test_score"]
+    )
