@@ -130,11 +130,13 @@ class LatentTransformer(
         Notes
         -----
         For callbacks (``set_callbacks``, see :mod:`sklearn.callback`) each epoch is a task;
-        in "cv" mode the epochs are subtasks of "cross-validation" and "final training". The
+        in "cv" mode the epochs are subtasks of "cross-validation" and "final training". At
+        the end of an epoch ``context.epoch_history`` has its values of `history_`, in
+        "cross-validation" the means of the folds (examples in :mod:`skvae.callbacks`). The
         fitted estimator that a callback is given has the current state at the end of an
-        epoch, and the state that is kept at the end of `fit`. A callback may stop the
-        training; if it raises an error, an earlier fit is kept. `ScoringMonitor` needs a
-        `y`, which is not used here. `partial_fit` calls no callbacks.
+        epoch, and the state that is kept at the end of `fit`; in "cross-validation" it is
+        None. A callback may stop the training; if it raises an error, an earlier fit is kept.
+        `ScoringMonitor` needs a `y`, which is not used here. `partial_fit` calls no callbacks.
 
         Ctrl-C ends the training after the current step and keeps the best state on held-out
         rows, which may be the start, or without these the current state. In "cv" mode it is

@@ -30,7 +30,7 @@ from skvae.training.diagnosis import (
 )
 from skvae.training.evaluation import mean_latent_kl
 from skvae.training.progress import CallbackTasks, Progress, is_search_candidate
-from skvae.training.result import TrainingDivergedError, join_histories
+from skvae.training.result import TrainingDivergedError, in_data_units, join_histories
 from skvae.training.setup import Plan, Setup, Stopping
 from skvae.training.steps import make_optimizer
 
@@ -203,7 +203,9 @@ class Training:
                 # End the search: it must not compare an interrupted fit.
                 progress.raise_on_ctrl_c()
             if hasattr(estimator, "_skl_callbacks"):
-                progress.tasks = CallbackTasks(context, arguments, self.fitted_attributes)
+                progress.tasks = CallbackTasks(
+                    context, arguments, self.fitted_attributes, self.log_jacobian
+                )
             context.call_on_fit_task_begin(**arguments)
             with self.explaining_divergence():
                 yield
@@ -225,7 +227,7 @@ class Training:
     def fitted_attributes(self, result):
         """Return the attributes that the estimator has after a training."""
         shift, module = self.log_jacobian, result.module
-        history = result.history_in_data_units(shift)
+        history = in_data_units(result.history, shift)
         if self.continues:
             history = join_histories(self.estimator.history_, history)
         best, noise = result.best_score, module.decoder.head.noise_variance()

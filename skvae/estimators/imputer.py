@@ -19,7 +19,7 @@ from skvae.data.missing import masked_as_nan
 from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
 from skvae.estimators.latent_dim import choose_latent_dim
 from skvae.estimators.state import restored_on_failure
-from skvae.estimators.vae import VAETransformer
+from skvae.estimators.vae import VAETransformer, vae_with_parameters_of
 
 
 class VAEImputer(TransformerMixin, BaseEstimator):
@@ -204,16 +204,12 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
 
     def _model(self, X, kept, is_mixed):
         """Return the model for the columns that are kept."""
-        parameters = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name in VAETransformer._get_param_names()
-        }
+        vae = vae_with_parameters_of(self)
         if is_mixed:
             # A mask: positions would be others after a column is dropped.
             listed = _check_categorical_features(X, self.categorical_features)
-            parameters["categorical_features"] = None if listed is None else listed[kept]
-        return VAETransformer(**parameters)
+            vae.set_params(categorical_features=None if listed is None else listed[kept])
+        return vae
 
     def transform(self, X):
         """Fill the missing values of X.

@@ -33,6 +33,9 @@ class Likelihood(Component):
     support = (-np.inf, np.inf)
     remedy = ""
 
+    #: Whether p(x|z) is a density, which another scale of the rows changes; else probabilities.
+    is_density = True
+
     #: Whether new values outside can be clipped; else they raise ValueError.
     can_clip = True
 

@@ -34,6 +34,7 @@ class Categorical(Likelihood):
 
     support = (0.0, 1.0)
     remedy = "Encode the categories, for example with OneHotEncoder(sparse_output=False)."
+    is_density = False
     can_clip = False
 
     def __init__(self, sizes=None):

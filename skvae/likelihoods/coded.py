@@ -39,6 +39,7 @@ class CodedCategorical(Likelihood):
         "n_levels": ["array-like", Interval(Integral, 1, None, closed="left")]
     }
 
+    is_density = False
     can_clip = False
     can_corrupt = False
 

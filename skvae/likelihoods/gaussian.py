@@ -139,6 +139,11 @@ class Gaussian(Likelihood):
         return (0.0, 1.0) if self._sigmoid else (-np.inf, np.inf)
 
     @property
+    def is_density(self):
+        """Whether there are no normal scores, of which tied values have probabilities."""
+        return not self._has_scores
+
+    @property
     def remedy(self):
         """What to do with values outside the support."""
         return "Scale it, for example with MinMaxScaler, or use mean='identity'."
