@@ -140,7 +140,14 @@ class ColumnMap:
 
     def to_values(self, u):
         """Return the values of scores, within the range of the training values."""
-        x = np.interp(u, self.scores, self.values)
+        return self.rounded(self.line_at(u))
+
+    def line_at(self, u):
+        """Return the values of scores, also of whole numbers not rounded."""
+        return np.interp(u, self.scores, self.values)
+
+    def rounded(self, x):
+        """Return numbers such as those of the column: whole ones, if all are."""
         return np.rint(x) if self.whole else x
 
     def log_jacobian(self, x):

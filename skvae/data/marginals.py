@@ -120,9 +120,16 @@ class NormalScores(Units):
 
     def to_data(self, U):
         """Map scores back into the units of the data, in the dtype of `U`."""
+        return self._by_column(lambda one: one.to_values, U)
+
+    def means_to_data(self, means):
+        """Return means that are in the units of the data already; of whole numbers, rounded."""
+        return self._by_column(lambda one: one.rounded, means)
+
+    def _by_column(self, function_of, U):
         out = np.empty_like(U)
         for j, one in enumerate(self._each):
-            out[:, j] = one.to_values(U[:, j])
+            out[:, j] = function_of(one)(U[:, j])
         return out
 
     @cached_property
@@ -143,6 +150,8 @@ class _Scaled:
 
     def to_values(self, u):
         return u * self.scale + self.loc
+
+    rounded = to_values
 
     def log_jacobian(self, x):
         return np.where(np.isnan(x), 0.0, -np.log(self.scale))

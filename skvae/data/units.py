@@ -170,6 +170,10 @@ class Units:
             return U
         return (U * self.scale + self.loc).astype(U.dtype, copy=False)
 
+    def means_to_data(self, means):
+        """Map means of p(x|z), as the likelihood's head gives them, into those of the data."""
+        return self.to_data(means)
+
 
 def count_values(X):
     """Return the number of values of each feature that are not missing."""

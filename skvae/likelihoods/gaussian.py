@@ -20,6 +20,7 @@ from skvae.likelihoods.factor_analysis import (
 )
 from skvae.likelihoods.gaussian_heads import GaussianHead, HeteroscedasticHead, SpikedNormal
 from skvae.likelihoods.like_columns import has_like_columns
+from skvae.likelihoods.score_means import ScoreMeans
 from skvae.likelihoods.second_moments import second_moment
 from skvae.likelihoods.ties import Ties
 
@@ -84,7 +85,8 @@ class Gaussian(Likelihood):
     All values of a column are tied if at most 1,000 are different and at most a tenth occur
     only once; else those that are at least a hundredth of the column. Draws and decoded rows
     have no other values where all are tied, and none beyond the lowest and the highest.
-    Decoded means of scores are medians in the units of the data. ``noise_variance_`` is that
+    Decoded and imputed means are those of the values and not the values of mean scores, and
+    whole numbers if all values are. ``noise_variance_`` is that
     of the scores, to which a denoising autoencoder's noise is added too. In ``history_`` the
     terms of held-out rows have the mean slope of the training rows. In `partial_fit` the maps
     are those of the first call.
@@ -172,6 +174,10 @@ class Gaussian(Likelihood):
     def ties(self, units):
         """Return the intervals of scores that stand for one value, None without any."""
         return Ties.of_units(units) if self._has_scores else None
+
+    def score_means(self, units):
+        """Return what gives the means of the values of scores, None without scores."""
+        return ScoreMeans(units.maps) if self._has_scores else None
 
     def parameters(self, units):
         """Return the log-scale of a learned noise: one, or one per feature."""

@@ -31,6 +31,7 @@ class GaussianHead(LikelihoodHead):
     def __init__(self, likelihood, units):
         super().__init__(likelihood, units)
         self.ties = likelihood.ties(units)
+        self.score_means = likelihood.score_means(units)
         self._learns_noise = "log_scale" in self._parameters
         # The probability of an interval is no function of a squared residual.
         self.has_noise = self._learns_noise and self.ties is None
@@ -50,6 +51,13 @@ class GaussianHead(LikelihoodHead):
         else:
             normal = RowNormal(mean, scale)
         return RowDistribution(_tied(normal, self.ties))
+
+    def means(self, p):
+        """Return means in model units, or in those of the data if these have normal scores."""
+        if self.score_means is None:
+            return p.mean
+        scale = self._scale().expand(self.n_features)
+        return self.score_means.with_common_scale(p.mean, scale)
 
     def _scale(self):
         """Return the standard deviation of the noise, by feature or one for all."""
@@ -125,6 +133,13 @@ class HeteroscedasticHead(LikelihoodHead):
     def __init__(self, likelihood, units):
         super().__init__(likelihood, units)
         self.ties = likelihood.ties(units)
+        self.score_means = likelihood.score_means(units)
+
+    def means(self, p):
+        """Return means in model units, or in those of the data if these have normal scores."""
+        if self.score_means is None:
+            return p.mean
+        return self.score_means.with_scales(p.mean, p.stddev)
 
     def forward(self, raw):
         """Return p(x|z) with event shape (n_features,)."""
