@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from skvae import VAETransformer
+from skvae.networks import MLP
 
 #: The column that a classifier or a regressor is to predict.
 TARGETS = {"adult": "income", "wine_quality": "quality"}
@@ -33,18 +34,30 @@ def categories(table):
 
 
 class Skvae:
-    """The package's own model; nothing but the dimensions of the code is given."""
+    """The package's own model with nothing but the dimensions of the code."""
 
     drops_gaps = False
+    settings = {"latent_dim": 5}
 
     def __init__(self, seed):
         self.seed = seed
 
     def fit(self, table):
-        self.model = VAETransformer(latent_dim=5, random_state=self.seed).fit(table)
+        self.model = VAETransformer(**self.settings, random_state=self.seed).fit(table)
 
     def sample(self, n):
         return self.model.sample(n, random_state=self.seed)
+
+
+class LongerSkvae(Skvae):
+    """A larger network, more dimensions and larger batches: about three times the time."""
+
+    settings = {
+        "latent_dim": 10,
+        "network": MLP((256,)),
+        "batch_size": 500,
+        "max_iter": 120,
+    }
 
 
 class Independent:
@@ -93,7 +106,13 @@ class Ctgan(Tvae):
     name = "CTGAN"
 
 
-MODELS = {"independent": Independent, "skvae": Skvae, "tvae": Tvae, "ctgan": Ctgan}
+MODELS = {
+    "independent": Independent,
+    "skvae": Skvae,
+    "longer": LongerSkvae,
+    "tvae": Tvae,
+    "ctgan": Ctgan,
+}
 
 
 def synthesize(name, table, seed):

@@ -9,6 +9,7 @@ from skvae.likelihoods.base import LikelihoodHead
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
 from skvae.likelihoods.row_distribution import RowDistribution
 from skvae.likelihoods.ties import TiedNormal
+from skvae.likelihoods.tilted import Bins, TiltedNormal
 
 # The smallest standard deviation of the noise in FactorAnalysis: that of a constant feature.
 _SPIKE_SCALE = 1e-6
@@ -120,6 +121,42 @@ class GaussianHead(LikelihoodHead):
         if self.has_constant:
             variance = variance.masked_fill(self.constant, _SPIKE_SCALE**2)
         return -0.5 * (residuals / variance + variance.log() + math.log(2 * math.pi))
+
+
+class TiltedHead(GaussianHead):
+    """Raw output is the mean score, and then the log-factors of the bins of each feature."""
+
+    def __init__(self, likelihood, units):
+        super().__init__(likelihood, units)
+        self.bins = Bins(units.maps, likelihood.n_bins)
+        # Bins are no function of a squared residual.
+        self.has_noise = False
+
+    def forward(self, raw):
+        """Return p(x|z) with event shape (n_features,)."""
+        mean, tilts = raw.tensor_split([self.n_features], dim=-1)
+        normal = _tied(RowNormal(mean, self._scale().unsqueeze(-2)), self.ties)
+        tilts = tilts.unflatten(-1, (self.n_features, -1))
+        return RowDistribution(TiltedNormal(normal, self.bins, tilts))
+
+    def draw(self, p, rng):
+        """Draw scores."""
+        return p.base_dist.draw(rng)
+
+    def means(self, p):
+        """Return means in the units of the data: of the values at the mean score of a bin."""
+        tilted = p.base_dist
+        values = self.score_means.without_noise(tilted.bin_means.movedim(-1, 0))
+        return (tilted.probabilities.movedim(-1, 0) * values).sum(0).to(p.base_dist.loc)
+
+    def closed_form_output(self, solution, centre):
+        """Set the noise of the closed form; return its loadings and mean, and no factors."""
+        weight, mean = super().closed_form_output(solution, centre)
+        n_factors = self.n_raw - self.n_features
+        return (
+            torch.cat([weight, weight.new_zeros(n_factors, weight.shape[1])]),
+            torch.cat([mean, mean.new_zeros(n_factors)]),
+        )
 
 
 class HeteroscedasticHead(LikelihoodHead):

@@ -62,8 +62,15 @@ class ScoreMeans:
 
         They are those over 32 quantiles.
         """
-        maps = self._smoothed(np.zeros(len(self.maps)))
-        return sum(_read(maps, loc + scale * q) for q in _QUANTILES) / _N_QUANTILES
+        return sum(self.without_noise(loc + scale * q) for q in _QUANTILES) / _N_QUANTILES
+
+    def without_noise(self, scores):
+        """Return the values of scores (..., n_features)."""
+        return _read(self._unsmoothed, scores)
+
+    @cached_property
+    def _unsmoothed(self):
+        return self._smoothed(np.zeros(len(self.maps)))
 
     def _smoothed(self, scale):
         """Return the tables of the maps after a convolution with a normal density."""
