@@ -1,5 +1,6 @@
 """Normal distributions of scores in which some bins of scores are more probable than others."""
 
+import math
 from functools import cached_property
 from itertools import pairwise
 
@@ -10,10 +11,11 @@ from torch import nn
 from torch.distributions import Distribution, Normal
 
 from skvae.data.column_map import FAR
-from skvae.likelihoods.ties import log_mass
 
 # Bins of scores that are not tied end at multiples of this probability.
 _FINEST = 1 / 1024
+# In place of 0, the probability of a bin that is very far away.
+_LEAST_MASS = 1e-300
 
 
 class Bins(nn.Module):
@@ -101,15 +103,26 @@ class TiltedNormal(Normal):
 
     @cached_property
     def _ends(self):
-        """Edges relative to location and scale, in float64."""
+        """Edges relative to location and scale, (..., n_features, n_bins + 1), in float64."""
         loc, scale = (part.double().unsqueeze(-1) for part in (self.loc, self.scale))
-        ends = (self._bins.edges.to(loc.device) - loc) / scale
-        return ends[..., :-1], ends[..., 1:]
+        return (self._bins.edges.to(loc.device) - loc) / scale
+
+    @cached_property
+    def _masses(self):
+        """Probabilities of the bins without the factors."""
+        ends = self._ends
+        # Of the tail on the side of each edge: small probabilities keep their digits.
+        tails = 0.5 * torch.special.erfc(ends.abs() / math.sqrt(2))
+        low, high = tails[..., :-1], tails[..., 1:]
+        is_above, is_below = ends[..., :-1] >= 0, ends[..., 1:] <= 0
+        return torch.where(
+            is_above, low - high, torch.where(is_below, high - low, 1 - low - high)
+        )
 
     @cached_property
     def _weights(self):
         """Log-probabilities of the bins, not normalised."""
-        weights = log_mass(*self._ends) + self._tilts
+        weights = self._masses.clamp(min=_LEAST_MASS).log() + self._tilts
         return weights.masked_fill(self._bins.is_empty, -torch.inf)
 
     def log_prob(self, value):
@@ -127,11 +140,9 @@ class TiltedNormal(Normal):
     @cached_property
     def bin_means(self):
         """Mean score inside of each bin, (..., n_features, n_bins)."""
-        lower, upper = self._ends
-        at_ends = (
-            torch.exp(-0.5 * end.square()) / np.sqrt(2 * np.pi) for end in (lower, upper)
-        )
-        ratio = torch.sub(*at_ends) / log_mass(lower, upper).exp().clamp(min=1e-300)
+        densities = torch.exp(-0.5 * self._ends.square()) / math.sqrt(2 * math.pi)
+        ratio = -densities.diff(dim=-1) / self._masses.clamp(min=_LEAST_MASS)
+        lower, upper = self._ends[..., :-1], self._ends[..., 1:]
         inside = torch.minimum(torch.maximum(ratio, lower), upper)
         return self.loc.unsqueeze(-1) + self.scale.unsqueeze(-1) * inside
 
@@ -150,8 +161,9 @@ class TiltedNormal(Normal):
         """Draw scores with NumPy's generator: a bin, and a score inside."""
         weights = self._weights.cpu().numpy()
         index = (weights + rng.gumbel(size=weights.shape)).argmax(-1)[..., None]
+        ends = self._ends.cpu().numpy()
         lower, upper = (
-            np.take_along_axis(end.cpu().numpy(), index, -1)[..., 0] for end in self._ends
+            np.take_along_axis(ends, side, -1)[..., 0] for side in (index, index + 1)
         )
         # In the lower half, where probabilities keep their digits.
         flips = lower + upper > 0
