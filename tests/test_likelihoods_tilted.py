@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from marginal_cases import COLUMNS
@@ -143,3 +144,13 @@ def test_what_it_cannot_be_combined_with_is_refused(other):
     likelihood = Gaussian(**{"marginals": "normal", "n_bins": 4, **other})
     with pytest.raises(ValueError, match="n_bins=4"):
         VAETransformer(likelihood=likelihood).fit(two_modes(20))
+
+
+@pytest.mark.parametrize("others", [{}, {"y": np.arange(40) % 7}])
+def test_a_frame_may_have_a_column_of_numbers_without_values(others):
+    kinds = pd.Categorical(["a", "b"] * 20)
+    frame = pd.DataFrame({"x": np.full(40, np.nan), "kind": kinds, **others})
+    model = VAETransformer(1, max_iter=2, random_state=0).fit(frame)
+    assert np.isfinite(model.score_samples(frame)).all()
+    assert np.isfinite(model.sample(5)["x"]).all()
+    assert np.isfinite(model.impute(frame)["x"]).all()

@@ -175,6 +175,11 @@ class Units:
         return self.to_data(means)
 
 
+def column_maps(units):
+    """Return the map of each column to normal scores; None for those without one."""
+    return getattr(units, "maps", (None,) * units.n_features)
+
+
 def count_values(X):
     """Return the number of values of each feature that are not missing."""
     if not has_missing(X):

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skvae.data.marginals import NormalScores
 from skvae.data.rows import feature_moments
-from skvae.data.units import Units
+from skvae.data.units import Units, column_maps
 from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.factor_analysis import (
@@ -200,7 +200,7 @@ class Gaussian(Likelihood):
 
     def score_means(self, units):
         """Return what gives the means of the values of scores, None without scores."""
-        return ScoreMeans(units.maps) if self._has_scores else None
+        return ScoreMeans(column_maps(units)) if self._has_scores else None
 
     def parameters(self, units):
         """Return the log-scale of a learned noise: one, or one per feature."""

@@ -5,6 +5,7 @@ import math
 import torch
 from torch.distributions import Distribution, Normal
 
+from skvae.data.units import column_maps
 from skvae.likelihoods.base import LikelihoodHead
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
 from skvae.likelihoods.row_distribution import RowDistribution
@@ -128,7 +129,7 @@ class TiltedHead(GaussianHead):
 
     def __init__(self, likelihood, units):
         super().__init__(likelihood, units)
-        self.bins = Bins(units.maps, likelihood.n_bins)
+        self.bins = Bins(column_maps(units), likelihood.n_bins)
         # Bins are no function of a squared residual.
         self.has_noise = False
 
