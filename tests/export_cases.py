@@ -51,6 +51,7 @@ CASES = {
     ),
     "autoencoder": of_pixels(estimator=AutoencoderTransformer, noise=0.1),
     "scores": of_columns(Gaussian(marginals="normal"), TABLE),
+    "bins of scores": of_columns(Gaussian(marginals="normal", n_bins=8), TABLE),
     "mixed": of_columns(mixed_likelihood(Gaussian(marginals="normal")), mixed_table()),
 }
 each_export = pytest.mark.parametrize("name", CASES)

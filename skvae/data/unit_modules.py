@@ -125,25 +125,26 @@ class ToScores(ToModel):
         return self.pieces(self.centred(x))
 
 
-class FromScores(nn.Module):
-    """Maps normal scores back to rows.
+class OfScores(Unstandardizing):
+    """Maps means of rows back where `ToScores` mapped the rows.
+
+    Those of columns with scores are in the units of the data already.
 
     Parameters
     ----------
-    columns : list of tuple of ndarray
-        As for :class:`Pieces`.
+    loc, scale : ndarray of shape (n_features,)
+        0 and 1 for columns with scores.
     whole : list of bool
         The columns that have whole numbers only.
     """
 
-    def __init__(self, columns, whole):
-        super().__init__()
-        self.pieces = Pieces(columns)
+    def __init__(self, loc, scale, whole):
+        super().__init__(loc, scale)
         self.register_buffer("whole", torch.tensor(whole), persistent=False)
 
     def forward(self, u):
         """Return rows in the units of the data."""
-        x = self.pieces(u)
+        x = super().forward(u)
         return torch.where(self.whole, x.round(), x)
 
 
@@ -190,12 +191,6 @@ def pieces_to_scores(column_map):
     for piece in (start - 1, start):
         value[piece], slope[piece] = column_map.tied_scores, 0.0
     return ends - loc, origin - loc, value, slope
-
-
-def pieces_to_values(column_map):
-    """Return the pieces of the map from scores to values, before these are rounded."""
-    values, scores = column_map.values, column_map.scores
-    return straight_pieces(lambda u: np.interp(u, scores, values), np.unique(scores), 1.0)
 
 
 def register_float32(module, name, values):

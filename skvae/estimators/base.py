@@ -236,7 +236,7 @@ class LatentTransformer(
         check_is_fitted(self)
         Z = validate_codes(self, X, self._n_features_out)
         means = self._apply(lambda model, z: model.decoded_rows(z), Z, units=None)
-        return self._decode(means)
+        return self._decode(means, are_means=True)
 
     def score(self, X, y=None):
         """Mean of `score_samples` over the rows of X.
@@ -266,9 +266,9 @@ class LatentTransformer(
         X = validate_rows(self, X, reset=reset, min_rows=least, keep_declared=keep_declared)
         return X if training else self._architecture.likelihood.clip(X)
 
-    def _decode(self, U):
-        """Return rows in model units as a table of the kind of `fit`."""
-        rows = self._units.to_data(U)
+    def _decode(self, U, are_means):
+        """Return rows in model units, or means, as a table of the kind of `fit`."""
+        rows = self._units.means_to_data(U) if are_means else self._units.to_data(U)
         return rows if self._encoding is None else self._encoding.decode(rows)
 
     def _set_fitted(self, attributes):

@@ -46,7 +46,7 @@ class SamplingMixin:
                 return model.decoded_rows(z)
             return torch.from_numpy(model.decoder.head.draw(model.decoder(z), rng))
 
-        return self._decode(self._apply(draw, codes, units=None))
+        return self._decode(self._apply(draw, codes, units=None), are_means=mean)
 
     def impute(self, X, *, sample=False, random_state=None):
         """Fill the missing values of X.
@@ -58,10 +58,8 @@ class SamplingMixin:
         sample : bool, default=False
             False fills in the conditional means given the values of the row that are there, or
             the most likely of coded categories: they minimise the squared error or the number
-            of errors, and are the same on every call. (Numbers with ``marginals="normal"``, as
-            in frames of mixed columns, get the value at the mean of the scores, which is close
-            to a median.) True draws from the conditional distribution; several calls with
-            different seeds are multiple imputations.
+            of errors, and are the same on every call. True draws from the conditional
+            distribution; several calls with different seeds are multiple imputations.
         random_state : int, RandomState instance or None, default=None
             Seeds the draws; None gives new draws on each call.
 
@@ -81,10 +79,11 @@ class SamplingMixin:
         check_is_fitted(self)
         X = as_table(X)
         rows = self._validate(X)
-        fill = conditional_means
+        fill, to_data = conditional_means, self._units.means_to_data
         if sample:
             fill = partial(conditional_draws, rng=random_generator(random_state))
-        values = self._units.to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
+            to_data = self._units.to_data
+        values = to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
         missing = np.isnan(rows.toarray() if hasattr(rows, "toarray") else rows)
         if is_encoded(self._encoding):
             return self._encoding.fill(X, values, missing)

@@ -281,9 +281,13 @@ class LikelihoodHead(nn.Module):
         """Draw rows from `p` with NumPy's generator, as an array."""
         return self.likelihood.draw(p, rng)
 
-    def collapse(self, mean):
+    def means(self, p):
+        """Return the means of p(x|z) (..., n_inputs), as `Units.means_to_data` takes them."""
+        return p.mean
+
+    def collapse(self, means):
         """Return rows (..., n_features) for means of p(x|z)."""
-        return self.likelihood.collapse(mean)
+        return self.likelihood.collapse(means)
 
     def closed_form_output(self, solution, centre):
         """Set the noise of a closed-form model; return weight and bias of the raw output.

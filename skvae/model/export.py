@@ -59,11 +59,15 @@ class DecoderModule(nn.Module):
         self.categories = categories
         self.decoder = copy.deepcopy(model.decoder)
         _, self.to_data = units.modules()
+        with torch.inference_mode(False), torch.no_grad():
+            # Tables that are computed once; an export would try to compute them.
+            self(torch.zeros(1, model.latent_dim, device=next(model.parameters()).device))
 
     def forward(self, z):
         """Return rows (n, n_features) for codes (n, latent_dim)."""
         z = z.to(next(self.decoder.parameters(), z).dtype)
-        return self.to_data(self.decoder.head.collapse(self.decoder(z).mean))
+        head = self.decoder.head
+        return self.to_data(head.collapse(head.means(self.decoder(z))))
 
 
 def clipping_bounds(likelihood, n_features):
