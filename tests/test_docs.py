@@ -21,6 +21,7 @@ MODULES = (
     "skvae.callbacks",
     "skvae.display",
     "skvae.likelihoods",
+    "skvae.metrics",
     "skvae.networks",
     "skvae.posteriors",
 )

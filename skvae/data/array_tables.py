@@ -38,8 +38,6 @@ class ArrayTable:
     text_remedy = "Convert it to codes"
 
     def __init__(self, X):
-        if hasattr(X, "collect"):
-            raise ValueError("X is a lazy frame, which has no values yet: pass X.collect().")
         self._given = X
         X = masked_as_nan(X)
         if not isinstance(X, np.ndarray):
@@ -103,21 +101,22 @@ class ArrayTable:
         return {}
 
     def filled(self, new):
-        """Return a copy of the array with other values in its missing cells.
+        """Return a copy of the array with other values in some cells.
 
         Parameters
         ----------
         new : dict of int to (Column, ndarray)
-            Column number -> the column of `fit`, and numbers or codes for each row.
+            Column number -> the column of `fit`, and its numbers or codes for those cells;
+            NaN for all others.
         """
         given = self._given if isinstance(self._given, np.ndarray) else self.X
         filled = np.array(given, subok=True)
         for j, (column, values) in new.items():
-            missing = self.is_missing(j)
-            cells = _cells_of(column, values[missing])
+            places = ~np.isnan(values)
+            cells = _cells_of(column, values[places])
             if cells.dtype == object and any(isinstance(cell, str) for cell in cells):
                 filled = filled.astype(object)
-            filled[missing, j] = cells
+            filled[places, j] = cells
         return filled
 
 

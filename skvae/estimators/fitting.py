@@ -13,6 +13,7 @@ from skvae.components import resolve
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
+from skvae.data.tables import library_of_frame
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
 from skvae.machine import resolve_device, training_dtype
@@ -29,7 +30,7 @@ from skvae.training.diagnosis import (
 )
 from skvae.training.evaluation import mean_latent_kl
 from skvae.training.progress import CallbackTasks, Progress, is_search_candidate
-from skvae.training.result import TrainingDivergedError, join_histories
+from skvae.training.result import TrainingDivergedError, in_data_units, join_histories
 from skvae.training.setup import Plan, Setup, Stopping
 from skvae.training.steps import make_optimizer
 
@@ -125,16 +126,9 @@ class Training:
 
     def _likelihood(self, X, table):
         """Return the likelihood for the columns of the caller's table, encoded as `X`."""
-        names, encoding = self.feature_names, self.estimator._encoding
-        likelihood = self.architecture.likelihood.resolve_columns(
-            table if hasattr(table, "shape") else X, names
-        )
-        n_features = X.shape[1]
-        likelihood = likelihood.for_columns(
-            [NUMBER] * n_features if encoding is None else encoding.kinds,
-            [0] * n_features if encoding is None else encoding.n_levels,
-            range(n_features) if names is None else names.tolist(),
-        )
+        table = X if library_of_frame(table) is None else table
+        likelihood = self.architecture.likelihood.resolve_columns(table, self.feature_names)
+        likelihood = likelihood_for_columns(likelihood, self.estimator._encoding, X.shape[1])
         return likelihood.for_data(X, self.architecture.image_shape)
 
     def _open_validation_rows(self, X_val):
@@ -209,7 +203,9 @@ class Training:
                 # End the search: it must not compare an interrupted fit.
                 progress.raise_on_ctrl_c()
             if hasattr(estimator, "_skl_callbacks"):
-                progress.tasks = CallbackTasks(context, arguments, self.fitted_attributes)
+                progress.tasks = CallbackTasks(
+                    context, arguments, self.fitted_attributes, self.log_jacobian
+                )
             context.call_on_fit_task_begin(**arguments)
             with self.explaining_divergence():
                 yield
@@ -231,7 +227,7 @@ class Training:
     def fitted_attributes(self, result):
         """Return the attributes that the estimator has after a training."""
         shift, module = self.log_jacobian, result.module
-        history = result.history_in_data_units(shift)
+        history = in_data_units(result.history, shift)
         if self.continues:
             history = join_histories(self.estimator.history_, history)
         best, noise = result.best_score, module.decoder.head.noise_variance()
@@ -277,6 +273,16 @@ class Training:
         largest_kl = np.max(getattr(self.estimator, "latent_kl_", np.inf))
         if epochs > 0 and self.setup.objective.beta > 0 and largest_kl < _COLLAPSED_KL:
             warnings.warn(COLLAPSED.format(name), ConvergenceWarning, stacklevel=_STACKLEVEL)
+
+
+def likelihood_for_columns(likelihood, encoding, n_features):
+    """Return a likelihood for the columns of a table with this encoding, or of numbers."""
+    if encoding is None:
+        return likelihood.for_columns(
+            [NUMBER] * n_features, [0] * n_features, range(n_features)
+        )
+    names = encoding.names or range(n_features)
+    return likelihood.for_columns(encoding.kinds, encoding.n_levels, names)
 
 
 def _architecture(estimator, n_features):

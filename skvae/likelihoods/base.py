@@ -33,6 +33,9 @@ class Likelihood(Component):
     support = (-np.inf, np.inf)
     remedy = ""
 
+    #: Whether p(x|z) is a density, which another scale of the rows changes; else probabilities.
+    is_density = True
+
     #: Whether new values outside can be clipped; else they raise ValueError.
     can_clip = True
 
@@ -278,9 +281,13 @@ class LikelihoodHead(nn.Module):
         """Draw rows from `p` with NumPy's generator, as an array."""
         return self.likelihood.draw(p, rng)
 
-    def collapse(self, mean):
+    def means(self, p):
+        """Return the means of p(x|z) (..., n_inputs), as `Units.means_to_data` takes them."""
+        return p.mean
+
+    def collapse(self, means):
         """Return rows (..., n_features) for means of p(x|z)."""
-        return self.likelihood.collapse(mean)
+        return self.likelihood.collapse(means)
 
     def closed_form_output(self, solution, centre):
         """Set the noise of a closed-form model; return weight and bias of the raw output.

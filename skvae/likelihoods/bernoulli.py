@@ -29,6 +29,7 @@ class Bernoulli(Likelihood):
 
     support = (0.0, 1.0)
     remedy = _REMEDY
+    is_density = False
 
     def distribution(self, raw):
         """Return the distribution whose logits are the raw output."""

@@ -29,6 +29,7 @@ class Counts(Likelihood):
     # Up to the largest rate, about exp(30).
     support = (0.0, 1e13)
     remedy = "For other data than counts use likelihood='gaussian'."
+    is_density = False
     can_clip = False
 
     # Small errors of log-rates are large errors of rates: start close to the data's mean.

@@ -226,13 +226,13 @@ class Folds:
 
     def _value_counts(self):
         """Return the numbers of values of each fold, by feature with a noise or for all."""
-        if self.whole.completion is None:
+        if self.whole.completion is None or not self.sets_noise:
             return self.sizes[:, None]
         counts = [
             value_counts(self.head, self.setup.rows[group.held_out], group.counted)
             for group in self.groups
         ]
-        return torch.cat([each.reshape(-1, each.shape[-1]) for each in counts])[: self.n_splits]
+        return torch.cat([each.flatten(end_dim=-2) for each in counts])[: self.n_splits]
 
     @torch.no_grad()
     def _sums(self, group):
