@@ -26,7 +26,7 @@ CONFIGURATIONS = [
     VAETransformer(network=MLP(batch_norm=True), max_iter=5),
     VAEImputer(),
     VAEImputer(latent_dim=1, max_iter=5, add_indicator=True, keep_empty_features=True),
-    VAEOutlierDetector(),
+    VAEOutlierDetector(max_iter=5),
     AutoencoderTransformer(max_iter=5),
     AutoencoderTransformer(noise=0.3, max_iter=5, early_stopping=False),
     AutoencoderTransformer(noise=0.3, corruption="masking", max_iter=5, early_stopping="cv"),
