@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skvae.group import joined
 from skvae.machine import cuda_float32, explain_out_of_memory, limit_threads
 
 # Elements of a block, or of the widest layer that is computed from it; 32 MB in float64.
@@ -107,12 +108,16 @@ def as_float64(rows):
 
 
 def extremes(X):
-    """Return the lowest and the highest value of each feature; 0 if it has no values."""
+    """Return the lowest and the highest value of each feature; 0 if it has no values.
+
+    In a group they are those of the rows of all ranks, as all statistics of rows here.
+    """
     lowest, highest = np.inf, -np.inf
     for block in blocks(X):
         # Unlike minimum and maximum these leave out missing values.
         lowest = np.fmin(lowest, np.fmin.reduce(block, axis=0))
         highest = np.fmax(highest, np.fmax.reduce(block, axis=0))
+    lowest, highest = joined().fold(np.fmin, lowest), joined().fold(np.fmax, highest)
     has_values = lowest <= highest
     return np.where(has_values, lowest, 0), np.where(has_values, highest, 0)
 
@@ -143,7 +148,28 @@ def _mean_over_rows(tensors):
     for block in tensors:
         block, n_values = observed_part(block)
         total, counts = total + block.sum(0), counts + n_values
-    return (total / (counts if isinstance(counts, int) else counts.clamp(min=1))).cpu()
+    total, counts = joined_sums(total, counts)
+    return (total / counts.clamp(min=1)).cpu()
+
+
+def joined_sums(total, counts):
+    """Return sums and numbers of values per feature over the rows of all ranks, as tensors."""
+    return joined().sum(total, torch.as_tensor(counts, device=total.device).expand_as(total))
+
+
+def count_rows(rows):
+    """Return the number of rows; in a group that of all ranks."""
+    return joined().sum(len(rows))[0]
+
+
+def evenly_spaced(n_rows, most, group=None):
+    """Return a slice of at most so many rows; in a group of all ranks together.
+
+    The rows of all ranks, one rank after the other, give the same ones as in one process.
+    """
+    before, n_all = (joined() if group is None else group).place(n_rows)
+    step = -(-n_all // most)
+    return slice(-before % step, None, step)
 
 
 def open_rows(X, units, device, support=_UNBOUNDED):

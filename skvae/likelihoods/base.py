@@ -9,7 +9,14 @@ from torch import nn
 from skvae.components import Component
 from skvae.data.columns import column_name
 from skvae.data.kinds import CATEGORY
-from skvae.data.rows import blocks, clipped, extremes, feature_means, observed_part
+from skvae.data.rows import (
+    blocks,
+    clipped,
+    extremes,
+    feature_means,
+    joined_sums,
+    observed_part,
+)
 from skvae.data.units import Units
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.row_distribution import RowDistribution
@@ -313,4 +320,5 @@ def smoothed_mean(rows):
     for block in blocks(rows, most=4096):
         block, n_values = observed_part(block)
         total, counts = total + block.sum(0).double(), counts + n_values
+    total, counts = joined_sums(total, counts)
     return ((total + 0.5) / (counts + 1)).cpu()

@@ -1,0 +1,304 @@
+"""A group of processes that train one model, each on its own rows.
+
+The processes are the ranks of a `torch.distributed.ProcessGroup`. Each exchange begins with a
+short message: whether a rank has failed or wants to stop, and what is exchanged. A rank that
+fails between two exchanges thus ends the training on all ranks with an error that names it; a
+mismatch would end the process.
+
+A rank that is lost is noticed by its closed connections, or at the timeout of the group. The
+others then leave a note in the store of the group, and name the rank that has left none.
+"""
+
+import os
+import pickle
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import reduce
+
+import numpy as np
+import torch
+
+from skvae.connections import Connections, GroupError
+
+__all__ = ["ALONE", "Group", "GroupError", "joined", "open_group"]
+
+# Errors that a rank raises as they are when another one has them; others are a GroupError.
+_SHARED_ERRORS = (ValueError, TypeError, MemoryError)
+
+
+class Alone:
+    """One process that trains a model of its own: nothing is exchanged."""
+
+    rank, size, is_main = 0, 1, True
+
+    @contextmanager
+    def sharing_errors(self):
+        """Do nothing: there are no other ranks."""
+        yield
+
+    @contextmanager
+    def joining(self):
+        """Let statistics of rows be those of the rows of this process."""
+        token = _JOINED.set(self)
+        try:
+            yield
+        finally:
+            _JOINED.reset(token)
+
+    def sum(self, *values):
+        """Return the sum over all ranks of each of several arrays, tensors or numbers."""
+        return values
+
+    def gather(self, value):
+        """Return a list of the values of all ranks."""
+        return [value]
+
+    def fold(self, function, value):
+        """Return the values of all ranks, reduced to one by a function of two values."""
+        return value
+
+    def concatenate(self, array):
+        """Return the arrays of all ranks, concatenated in their order."""
+        return array
+
+    def mean(self, values):
+        """Return means over the last axis, that of the rows, over the rows of all ranks."""
+        return values.mean(-1)
+
+    def place(self, n_rows):
+        """Return the number of rows of the ranks before this one, and of all ranks."""
+        return 0, n_rows
+
+    def broadcast(self, tensors):
+        """Replace tensors by those of rank 0."""
+
+    def agree(self, wish):
+        """Return whether any rank has the wish."""
+        return wish
+
+    def average(self, value, n_rows):
+        """Return the mean of the numbers of all ranks, weighted by their rows."""
+        return value
+
+    def of_main(self, value):
+        """Return the value that rank 0 has."""
+        return value
+
+    def own_device(self, name):
+        """Return the name of the device of this rank, for that of all ranks."""
+        return name
+
+
+ALONE = Alone()
+_JOINED: ContextVar[Alone] = ContextVar("joined", default=ALONE)
+
+
+def joined():
+    """Return the group whose rows a statistic is of: in `Group.joining`, else `ALONE`."""
+    return _JOINED.get()
+
+
+class Group(Alone):
+    """Several processes that train one model; all call the same methods in the same order.
+
+    Parameters
+    ----------
+    processes : ProcessGroup
+
+    Attributes
+    ----------
+    rank, size : int
+    is_main : bool
+        Whether this is rank 0.
+    """
+
+    def __init__(self, processes):
+        self._connections = Connections(processes)
+        self.rank, self.size = processes.rank(), processes.size()
+        self.is_main = self.rank == 0
+
+    @contextmanager
+    def sharing_errors(self):
+        """Raise an error of the body on all ranks; all must enter it."""
+        try:
+            yield
+        except GroupError:
+            # All ranks have it.
+            raise
+        except BaseException as error:
+            self._share(error)
+            raise
+
+    def _share(self, error):
+        """Tell the other ranks of an error of this one."""
+        if self._connections.is_busy:
+            # In the middle of an exchange no other one can begin.
+            self._connections.leave(_cause(error))
+        else:
+            self._begin("failure", 0, error=error)
+
+    def sum(self, *values):
+        """Return sums in the order of the ranks, the same bits on each."""
+        arrays = [_as_float64(value) for value in values]
+        flat = torch.cat([array.flatten() for array in arrays])
+        with self._exchange("sum", len(flat)):
+            self._connections.add(flat)
+        parts = flat.split([array.numel() for array in arrays])
+        return tuple(
+            _as_before(part.reshape(array.shape), value)
+            for part, array, value in zip(parts, arrays, values, strict=True)
+        )
+
+    def gather(self, value):
+        """Return a list of the values of all ranks, which are pickled."""
+        with self._exchange("gather", 0):
+            return self._gather(value)
+
+    def fold(self, function, value):
+        """Reduce the values of all ranks."""
+        return reduce(function, self.gather(value))
+
+    def concatenate(self, array):
+        """Concatenate the arrays of all ranks."""
+        return np.concatenate(self.gather(array))
+
+    def mean(self, values):
+        """Return means over the rows of all ranks, of which one may have none."""
+        total, n_rows = self.sum(values.double().sum(-1), values.shape[-1])
+        return total / n_rows
+
+    def place(self, n_rows):
+        """Return the rows before those of this rank, and of all."""
+        counts = self.gather(n_rows)
+        return sum(counts[: self.rank]), sum(counts)
+
+    def broadcast(self, tensors):
+        """Replace tensors by those of rank 0."""
+        with self._exchange("broadcast", sum(tensor.numel() for tensor in tensors)):
+            for tensor in tensors:
+                self._connections.broadcast(tensor)
+
+    def agree(self, wish):
+        """Return whether any rank has the wish."""
+        with self._exchange("wish", 0, wish) as wishes:
+            return wishes
+
+    def average(self, value, n_rows):
+        """Return a mean that is weighted by rows."""
+        total, n_all = self.sum(value * n_rows, n_rows)
+        return total / n_all
+
+    def of_main(self, value):
+        """Return the value that rank 0 has."""
+        return self.gather(value if self.is_main else None)[0]
+
+    def own_device(self, name):
+        """Return the name of the GPU of this rank in place of "auto" and "cuda"."""
+        if str(name) in ("auto", "cuda") and torch.cuda.is_available():
+            return f"cuda:{os.environ.get('LOCAL_RANK', torch.cuda.current_device())}"
+        return name
+
+    def add(self, tensor, stop):
+        """Replace a tensor by its sum over all ranks; return whether any wants to stop."""
+        with self._exchange("gradients", tensor.numel(), stop) as stops:
+            self._connections.add(tensor)
+            return stops
+
+    @contextmanager
+    def _exchange(self, what, size, stop=False):
+        stops = self._begin(what, size, stop)
+        with self._connections.busy():
+            yield stops
+
+    def _begin(self, what, size, stop=False, error=None):
+        """Exchange the short messages; return whether any rank wants to stop."""
+        code = (_CODES.index(what) + len(_CODES) * size) % 2**20
+        header = torch.tensor(
+            [error is not None, stop, code, code**2, self.size], dtype=torch.float64
+        )
+        with self._connections.busy():
+            self._connections.add(header)
+            failed, stops, codes, squares, _ = header.tolist()
+            if failed:
+                errors = self._gather(None if error is None else _cause(error))
+        if failed:
+            self._raise(errors, error)
+        if self.size * squares != codes**2:
+            raise GroupError(
+                f"The {self.size} ranks do not train in the same way: they differ in what they "
+                "exchange. Pass the same parameters, and rows with the same columns, on all."
+            )
+        return stops > 0
+
+    def _gather(self, value):
+        data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        return [pickle.loads(part.numpy().tobytes()) for part in self._connections.gather(data)]
+
+    def _raise(self, errors, own):
+        """Raise the errors of the ranks: None, or pairs of class and message."""
+        if own is not None:
+            return
+        ranks = [rank for rank, each in enumerate(errors) if each is not None]
+        kind, message = errors[ranks[0]]
+        shared = kind if kind in _SHARED_ERRORS else GroupError
+        raise shared(f"On {_names(ranks, errors)} of {self.size}: {message}")
+
+
+_CODES = ("failure", "sum", "gather", "broadcast", "wish", "gradients")
+
+
+def _names(ranks, errors):
+    """Return the ranks that have the same error as the first of them, as text."""
+    same = [str(rank) for rank in ranks if errors[rank] == errors[ranks[0]]]
+    return f"rank {same[0]}" if len(same) == 1 else f"ranks {', '.join(same)}"
+
+
+def _cause(error):
+    """Return class and message of an error, of a class that other ranks have too."""
+    kind = next((kind for kind in _SHARED_ERRORS if isinstance(error, kind)), GroupError)
+    if isinstance(error, KeyboardInterrupt):
+        return kind, "the training was interrupted (KeyboardInterrupt)."
+    return kind, str(error) if kind is not GroupError else f"{type(error).__name__}: {error}"
+
+
+def _as_float64(value):
+    return torch.as_tensor(value).detach().to("cpu", torch.float64)
+
+
+def _as_before(total, value):
+    """Return a sum as the kind of number, array or tensor that the summands were."""
+    if isinstance(value, torch.Tensor):
+        return total.to(value)
+    if isinstance(value, np.ndarray):
+        return total.numpy().astype(value.dtype)
+    return type(value)(total.item())
+
+
+def open_group(group):
+    """Return the group that an argument of `fit` names; one rank alone is no group.
+
+    Raises
+    ------
+    ValueError or TypeError
+        If there is no such group.
+    """
+    if group is None:
+        return ALONE
+    # It is not in every build of torch.
+    from torch import distributed
+
+    if isinstance(group, str) and group == "world":
+        if not (distributed.is_available() and distributed.is_initialized()):
+            raise ValueError(
+                "group='world' is the group of all processes of torch.distributed, and there "
+                "is none: start the processes, for example with torchrun, and call "
+                "torch.distributed.init_process_group() in each before fit. Leave group out to "
+                "train in this process alone."
+            )
+        group = distributed.group.WORLD
+    if not distributed.is_available() or not isinstance(group, distributed.ProcessGroup):
+        raise TypeError(
+            "group must be None, 'world' or a torch.distributed.ProcessGroup with this process "
+            f"in it, got {group!r}."
+        )
+    return Group(group) if group.size() > 1 else ALONE
