@@ -203,7 +203,7 @@ def open_rows(X, units, device, support=_UNBOUNDED):
 
 def _can_share(X, units, support):
     """Whether the array can be used as a tensor without a copy."""
-    if sparse.issparse(X) or X.dtype != np.float32 or not X.flags.carray:
+    if not isinstance(X, np.ndarray) or X.dtype != np.float32 or not X.flags.carray:
         return False
     if not units.is_identity:
         return False
@@ -218,7 +218,7 @@ def _should_copy(X, device):
     n_bytes = 4 * X.shape[0] * X.shape[1]
     if device.type == "cuda":
         return n_bytes < torch.cuda.mem_get_info(device)[0] // 2
-    can_stream = sparse.issparse(X) or (
+    can_stream = not isinstance(X, np.ndarray) or (
         X.strides[1] == X.itemsize and (X.dtype == np.float32 or _is_mapped(X))
     )
     return n_bytes < _SMALL or not can_stream

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skvae.components import resolve
+from skvae.data.chunks import first_part
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
@@ -147,7 +148,7 @@ class Training:
         """Return the likelihood for the columns of the caller's table, encoded as `X`."""
         names, encoding = self.feature_names, self.estimator._encoding
         likelihood = self.architecture.likelihood.resolve_columns(
-            table if hasattr(table, "shape") else X, names
+            first_part(table if hasattr(table, "shape") else X), names
         )
         n_features = X.shape[1]
         likelihood = likelihood.for_columns(

@@ -12,6 +12,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skvae.data.chunks import Chunks
 from skvae.data.columns import errors_name_columns
 from skvae.data.encoding import TableEncoding
 from skvae.data.kinds import NUMBER
@@ -63,6 +64,8 @@ def validate_rows(estimator, X, *, reset, min_rows):
 
     With `reset` the estimator's attributes of the columns are set, else they are compared.
     """
+    if isinstance(X, Chunks):
+        return _validate_chunks(estimator, X, reset=reset, min_rows=min_rows)
     if estimator._allow_missing:
         X = masked_as_nan(X)
     if reset:
@@ -81,6 +84,16 @@ def validate_rows(estimator, X, *, reset, min_rows):
     X = check_array(X, input_name="X", estimator=estimator, **options)
     _check_n_features(estimator, X, reset=reset)
     return X
+
+
+def _validate_chunks(estimator, X, *, reset, min_rows):
+    """Return chunks of numbers; the columns of the first chunk are those of all."""
+    if len(X) < min_rows:
+        raise ValueError(f"X has {len(X)} rows, but at least {min_rows} are needed.")
+    parts = []
+    for i, part in enumerate(X.parts):
+        parts.append(validate_rows(estimator, part, reset=reset and i == 0, min_rows=1))
+    return Chunks(parts)
 
 
 def check_validation_rows(estimator, X_val):

@@ -3,9 +3,23 @@
 import signal
 import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from inspect import signature
 
 import numpy as np
+
+# Says whether a training is to stop, of one that another process started.
+_should_stop = ContextVar("should_stop", default=lambda: False)
+
+
+@contextmanager
+def stopping_when(should_stop):
+    """Let a training in the body end as by Ctrl-C once ``should_stop()`` is true."""
+    token = _should_stop.set(should_stop)
+    try:
+        yield
+    finally:
+        _should_stop.reset(token)
 
 
 class Progress:
@@ -23,13 +37,17 @@ class Progress:
     def __init__(self, log_jacobian=None, tasks=None):
         self.log_jacobian = log_jacobian
         self.tasks = tasks
-        self._pressed = False
+        self._noted = False
         self._handles_ctrl_c = False
 
     @property
     def interrupted(self):
         """Whether Ctrl-C was pressed."""
         return self._pressed
+
+    @property
+    def _pressed(self):
+        return self._noted or _should_stop.get()()
 
     @contextmanager
     def noting_ctrl_c(self):
@@ -83,9 +101,9 @@ class Progress:
         return (self.tasks is not None and self.tasks.end_epoch()) or self.interrupted
 
     def _note_ctrl_c(self, number, frame):
-        if self._pressed:
+        if self._noted:
             signal.default_int_handler(number, frame)
-        self._pressed = True
+        self._noted = True
 
     def _restore_ctrl_c(self):
         if self._handles_ctrl_c:
