@@ -2,16 +2,16 @@
 
 One model is trained by the workers that hold the rows; no rows move::
 
-    import dask.dataframe as dd
+    import dask.array as da
     from distributed import Client
     from skvae import VAETransformer
     import skvae.dask
 
-    client = Client("scheduler:8786")
-    X = dd.read_parquet("measurements/*.parquet").persist()
-    vae = skvae.dask.fit(VAETransformer(latent_dim=8, random_state=0), X)
+    client = Client("tcp://scheduler:8786")
+    X = da.random.random((100_000, 20), chunks=(10_000, 20)).persist()
+    vae = skvae.dask.fit(VAETransformer(latent_dim=2, max_iter=5), X)
     codes = skvae.dask.transform(vae, X)  # lazy, chunk by chunk
-    codes.to_zarr("codes.zarr")
+    print(codes.mean(axis=0).compute())
 
 Functions, not a class of estimators for Dask beside each estimator: what `fit` returns is an
 ordinary `VAETransformer`, which holds no client and no cluster, can be pickled and used where
