@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 # Seconds for one function, after which the processes are killed and the test fails.
-LIMIT = 60
+LIMIT = 120
 
 
 class Ranks:
