@@ -223,6 +223,7 @@ class Group(Alone):
                 errors = self._gather(None if error is None else _cause(error))
         if failed:
             self._raise(errors, error)
+            return False
         if self.size * squares != codes**2:
             raise GroupError(
                 f"The {self.size} ranks do not train in the same way: they differ in what they "

@@ -8,7 +8,7 @@ One model is trained by the workers that hold the rows; no rows move::
     import skvae.dask
 
     client = Client("tcp://scheduler:8786")
-    X = da.random.random((100_000, 20), chunks=(10_000, 20)).persist()
+    X = da.random.random((20_000, 10), chunks=(5_000, 10)).persist()
     vae = skvae.dask.fit(VAETransformer(latent_dim=2, max_iter=5), X)
     codes = skvae.dask.transform(vae, X)  # lazy, chunk by chunk
     print(codes.mean(axis=0).compute())

@@ -93,10 +93,13 @@ def _fit_rank(chunks, group, should_stop, model):
     """
     # The worker's own object would be trained.
     estimator = copy.deepcopy(model)
-    with warnings.catch_warnings(record=True) as caught, stopping_when(should_stop):
-        warnings.simplefilter("always")
-        estimator.fit(Chunks(chunks), group=group)
-    if group.rank() > 0:
-        return None
+    with stopping_when(should_stop):
+        if group.rank() > 0:
+            estimator.fit(Chunks(chunks), group=group)
+            return None
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            estimator.fit(Chunks(chunks), group=group)
     issued = [each for each in caught if issubclass(each.category, UserWarning)]
-    return estimator, [(str(each.message), each.category) for each in issued]
+    # Several ranks in one process have the same warnings.
+    return estimator, list({(str(each.message), each.category) for each in issued})

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import dask.array as da
-from dask.core import flatten
 from distributed import Future, futures_of, wait
 
 
@@ -81,9 +80,8 @@ def compute_chunks(client, X):
 
     An error in computing a chunk is raised.
     """
-    X = client.persist(X)
-    futures = {future.key: future for future in futures_of(X)}
-    chunks = [futures[key] for key in flatten(X.__dask_keys__())]
+    # A key is a name and the place of the chunk.
+    chunks = sorted(futures_of(client.persist(X)), key=lambda future: future.key[1:])
     wait(chunks)
     for chunk in chunks:
         if chunk.status == "error":

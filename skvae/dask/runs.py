@@ -137,17 +137,21 @@ class _Run:
 
     def _check_tasks(self):
         """Raise the error of a task that has failed, unless a lost worker is the cause."""
-        failed = next((t for t in self.tasks if t.status in ("error", "cancelled")), None)
-        if failed is None:
+        failed = [i for i, t in enumerate(self.tasks) if t.status in ("error", "cancelled")]
+        if not failed:
             return
         try:
-            failed.result()
+            self.tasks[failed[0]].result()
         except (RuntimeError, CancelledError):
             # A rank may notice before the scheduler that another one is gone.
             end = monotonic() + _NOTICE
             while monotonic() < end:
                 self._check_workers(self.timeout / 2)
                 sleep(_POLL)
+            raise
+        except Exception as error:
+            ranks = ", ".join(f"{i} {address}" for i, address in enumerate(self.addresses))
+            error.add_note(f"It was raised on rank {failed[0]} of the workers {ranks}.")
             raise
 
     def _lost(self, seconds):
