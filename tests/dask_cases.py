@@ -21,7 +21,7 @@ def cluster_of_two():
     """Give a client of a cluster of two workers, each a process."""
     # The time after which a client that is gone no longer holds a worker.
     leases = {"lease-timeout": "2s", "lease-validation-interval": "500ms"}
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         dask.config.set({"distributed.scheduler.locks": leases}),
         LocalCluster(**options, silence_logs=50) as cluster,

@@ -78,7 +78,7 @@ class _Run:
     def results(self, function, args):
         """Run the ranks and return their results."""
         self.tasks = [self._submit(self.addresses[0], open_store, self.timeout)]
-        self._wait()
+        self._wait(at_most=self.timeout)
         store, n_ranks = self.tasks[0].result(), len(self.ranks)
         self.tasks = [
             self._submit(
@@ -112,15 +112,20 @@ class _Run:
     def _submit(self, address, function, *args):
         return self.client.submit(function, self.name, *args, workers=[address], pure=False)
 
-    def _wait(self):
+    def _wait(self, at_most=math.inf):
         """Wait until all tasks have ended; raise an error if one cannot, or has failed."""
-        told = False
+        told, end = False, monotonic() + at_most
         while pending := [task for task in self.tasks if not task.done()]:
             # A task is cancelled if a chunk that it needs is lost for good.
             with suppress(TimeoutError, CancelledError):
                 wait(pending, timeout=_POLL, return_when="FIRST_COMPLETED")
             self._check_workers(self.timeout)
             self._check_tasks()
+            if pending and monotonic() > end:
+                raise RuntimeError(
+                    f"The worker {self.addresses[0]} did not begin within {at_most:g} seconds: "
+                    "it is busy with other tasks, or paused. Raise timeout, or wait for it."
+                )
             if self.progress.interrupted and not told:
                 self._tell(stop_rank)
                 told = True
@@ -142,17 +147,19 @@ class _Run:
             return
         try:
             self.tasks[failed[0]].result()
-        except (RuntimeError, CancelledError):
-            # A rank may notice before the scheduler that another one is gone.
-            end = monotonic() + _NOTICE
-            while monotonic() < end:
-                self._check_workers(self.timeout / 2)
-                sleep(_POLL)
-            raise
         except Exception as error:
+            if isinstance(error, RuntimeError | CancelledError):
+                self._check_workers_for(_NOTICE)
             ranks = ", ".join(f"{i} {address}" for i, address in enumerate(self.addresses))
             error.add_note(f"It was raised on rank {failed[0]} of the workers {ranks}.")
             raise
+
+    def _check_workers_for(self, seconds):
+        """Raise RuntimeError for lost workers, as a rank may notice them before Dask does."""
+        end = monotonic() + seconds
+        while monotonic() < end:
+            self._check_workers(self.timeout / 2)
+            sleep(_POLL)
 
     def _lost(self, seconds):
         """Return the workers that have left, or whose last heartbeat is too long ago."""

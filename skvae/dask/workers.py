@@ -94,21 +94,27 @@ def run_rank(run, rank, n_ranks, address, timeout, function, chunks, *args):
         return control.stop.is_set() or state is None or state.state == "cancelled"
 
     with torch_threads(worker.state.nthreads):
-        control.group = form_group(
-            _host(worker), address, rank, n_ranks, timedelta(seconds=timeout)
-        )
+        try:
+            control.group = form_group(_host(worker), address, rank, n_ranks, timeout)
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"Not all of {n_ranks} workers met within {timeout:g} seconds: they are busy "
+                "with other tasks, paused, or cannot reach each other. Raise timeout, or wait "
+                f"for the other tasks. torch says: {error}"
+            ) from error
         result = function(chunks, control.group, should_stop, *args)
     # After an error the client has the other ranks end too, once it knows of the first one.
     _forget(run, worker)
     return result
 
 
-def form_group(host, address, rank, n_ranks, timeout):
+def form_group(host, address, rank, n_ranks, seconds):
     """Return a process group that is bound to a host and known to nobody else.
 
     Unlike the default group of torch it leaves the process as it was: two runs do not meet,
     and a group of the user's own may exist.
     """
+    timeout = timedelta(seconds=seconds)
     store = TCPStore(*address, is_master=False, timeout=timeout)
     options = ProcessGroupGloo._Options()
     # gloo's own choice is the interface of the machine's name, which others may not reach.
@@ -117,7 +123,9 @@ def form_group(host, address, rank, n_ranks, timeout):
     backend = ProcessGroupGloo(store, rank, n_ranks, options)
     group = ProcessGroup(store, rank, n_ranks)
     group._set_default_backend(ProcessGroup.BackendType.GLOO)
-    group._register_backend(torch.device("cpu"), ProcessGroup.BackendType.GLOO, backend)
+    # On GPUs too: unlike nccl it lets several workers share one.
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        group._register_backend(torch.device(device), ProcessGroup.BackendType.GLOO, backend)
     return group
 
 
