@@ -15,10 +15,10 @@ pytest.importorskip("distributed")
 
 import dask.array as da
 from dask_cases import SECONDS, after, kill, time_limit, two_ranks, warm_up
-from distributed import Client
+from distributed import Client, wait
 
 from skvae.dask.placement import compute_chunks, ranks_of, rows_of
-from skvae.dask.runs import run_in_group
+from skvae.dask.runs import _Run, run_in_group
 from skvae.dask.workers import torch_threads
 
 pytestmark = pytest.mark.xdist_group("dask")
@@ -101,6 +101,17 @@ def test_a_worker_that_is_killed_before_it_begins_is_named(client, ranks):
     busy.cancel()
     assert run(client, ranks[:1], total)[0][0] == 2.0
     assert time.monotonic() - start < 20
+
+
+def test_a_result_that_is_lost_with_its_worker_is_not_waited_for(client, ranks):
+    run = _Run(client, ranks[:1], SECONDS)
+    pid = client.run(os.getpid)[ranks[0].address]
+    run.tasks = [client.submit(os.getpid, workers=[ranks[0].address], pure=False)]
+    wait(run.tasks)
+    kill([pid])
+    with pytest.raises(RuntimeError, match=f"lost {ranks[0].address}:"):
+        run._result(run.tasks[0])
+    run.end()
 
 
 def test_a_busy_worker_is_waited_for_until_the_timeout(client, ranks):

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -135,6 +136,8 @@ def test_what_cannot_be_trained_is_refused(client):
             skvae.dask.fit(estimator, X)
     with pytest.raises(TypeError, match="Dask array or dataframe"):
         skvae.dask.fit(VAETransformer(), np.ones((4, 2)))
+    with pytest.raises(TypeError, match="asynchronous=False"):
+        skvae.dask.fit(VAETransformer(), X, SimpleNamespace(asynchronous=True))
 
 
 @pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")

@@ -96,7 +96,7 @@ class _Run:
         ]
         with self.progress.noting_ctrl_c():
             self._wait()
-        return self.client.gather(self.tasks)
+        return [self._result(task) for task in self.tasks]
 
     def end(self):
         """End the tasks that still run, so that the workers are free for others."""
@@ -129,6 +129,16 @@ class _Run:
             if self.progress.interrupted and not told:
                 self._tell(stop_rank)
                 told = True
+
+    def _result(self, task):
+        """Return the result of a task that has ended, unless its worker is lost with it."""
+        seconds = 1.0
+        while True:
+            with suppress(TimeoutError):
+                return task.result(timeout=seconds)
+            self._check_workers(self.timeout)
+            # A large result takes its time.
+            seconds *= 2
 
     def _check_workers(self, seconds):
         lost = self._lost(seconds)
