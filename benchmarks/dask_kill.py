@@ -15,12 +15,7 @@ import threading
 import time
 import warnings
 
-import dask.array as da
-from _machine import describe_machine
-from distributed import Client, LocalCluster, wait
-
-import skvae.dask
-from skvae import VAETransformer
+from distributed import Client, LocalCluster
 
 # Longer than any moment of a kill.
 _EPOCHS = 400
@@ -62,15 +57,14 @@ def _ready():
     return os.getpid()
 
 
-def trial(client, X, rng, longest):
+def trial(client, fit, rng, longest):
     """Return what came of one kill, and the seconds from it to the end of the fit."""
     pids = processes(client)
-    wait(X)
     victims = rng.sample(sorted(pids), rng.choice([1, 1, 2]))
     killer = Killer(rng.uniform(0, longest), [pids[address] for address in victims])
     killer.start()
     try:
-        skvae.dask.fit(VAETransformer(max_iter=_EPOCHS, early_stopping=False), X)
+        fit(_EPOCHS)
         outcome = "finished"
     except RuntimeError as error:
         if not any(address in str(error) for address in victims):
@@ -88,6 +82,13 @@ def main():
     parser.add_argument("--longest", type=float, default=4.0, help="latest kill, in seconds")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # Not above: a worker imports this file when it starts, and must not take long.
+    import dask.array as da
+    from _machine import describe_machine
+
+    import skvae.dask
+    from skvae import VAETransformer
+
     print(describe_machine())
     rng = random.Random(options.seed)
     cluster = LocalCluster(
@@ -97,12 +98,16 @@ def main():
     delays = []
     with cluster, Client(cluster) as client:
         X = da.random.RandomState(0).normal(size=(2000, 20), chunks=(250, 20)).persist()
+
+        def fit(epochs):
+            estimator = VAETransformer(max_iter=epochs, early_stopping=False)
+            return skvae.dask.fit(estimator, X)
+
         print("trial  killed  after  outcome   seconds to the end  next fit")
         for number in range(1, options.trials + 1):
-            outcome, n_killed, moment, seconds = trial(client, X, rng, options.longest)
+            outcome, n_killed, moment, seconds = trial(client, fit, rng, options.longest)
             start = time.monotonic()
-            model = skvae.dask.fit(VAETransformer(max_iter=2, early_stopping=False), X)
-            assert model.n_iter_ == 2
+            assert fit(2).n_iter_ == 2
             again = time.monotonic() - start
             delays += [seconds] if outcome == "named" else []
             print(

@@ -138,12 +138,22 @@ class Connections:
         lost = {rank for _, closed in notes.values() for rank in closed} - set(notes)
         lost -= {self._control.rank()}
         silent = sorted(lost or set(self._others) - set(notes))
-        names = ", ".join(map(str, silent)) or "unknown"
+        if not silent:
+            return (
+                "A rank has taken longer than the timeout of the process group: set a longer "
+                f"one where the group is formed. torch says: {_shortened(reason)}"
+            )
+        names = ", ".join(map(str, silent))
         return (
             f"Rank {names} of {self._control.size()} was lost in the training: its process has "
             "ended, is stopped or cannot be reached. See its own output for the cause; form "
-            f"a new process group before you fit again. torch says: {reason}"
+            f"a new process group before you fit again. torch says: {_shortened(reason)}"
         )
+
+
+def _shortened(reason):
+    """Return what torch says of a lost connection without its advice."""
+    return reason.partition(". This is typically")[0].rpartition("] ")[2]
 
 
 def _with_cpu(processes):

@@ -116,17 +116,17 @@ class Group(Alone):
         self._connections = Connections(processes)
         self.rank, self.size = processes.rank(), processes.size()
         self.is_main = self.rank == 0
+        self._has_failed = False
 
     @contextmanager
     def sharing_errors(self):
         """Raise an error of the body on all ranks; all must enter it."""
         try:
             yield
-        except GroupError:
-            # All ranks have it.
-            raise
         except BaseException as error:
-            self._share(error)
+            # Else all ranks know of it.
+            if not (self._has_failed or isinstance(error, GroupError)):
+                self._share(error)
             raise
 
     def _share(self, error):
@@ -135,7 +135,8 @@ class Group(Alone):
             # In the middle of an exchange no other one can begin.
             self._connections.leave(_cause(error))
         else:
-            self._begin("failure", 0, error=error)
+            with self._connections.busy():
+                self._begin("failure", 0, error=error)
 
     def sum(self, *values):
         """Return sums in the order of the ranks, the same bits on each."""
@@ -206,43 +207,41 @@ class Group(Alone):
 
     @contextmanager
     def _exchange(self, what, size, stop=False):
-        stops = self._begin(what, size, stop)
+        """Exchange the short messages and then what the body does."""
         with self._connections.busy():
-            yield stops
+            stops, problem = self._begin(what, size, stop)
+            if problem is None:
+                yield stops
+        if problem is not None:
+            raise problem
 
     def _begin(self, what, size, stop=False, error=None):
-        """Exchange the short messages; return whether any rank wants to stop."""
+        """Return whether any rank wants to stop, and the error that all are to raise."""
         code = (_CODES.index(what) + len(_CODES) * size) % 2**20
-        header = torch.tensor(
-            [error is not None, stop, code, code**2, self.size], dtype=torch.float64
-        )
-        with self._connections.busy():
-            self._connections.add(header)
-            failed, stops, codes, squares, _ = header.tolist()
-            if failed:
-                errors = self._gather(None if error is None else _cause(error))
+        header = torch.tensor([error is not None, stop, code, code**2], dtype=torch.float64)
+        self._connections.add(header)
+        failed, stops, codes, squares = header.tolist()
+        problem = None
         if failed:
-            self._raise(errors, error)
-            return False
-        if self.size * squares != codes**2:
-            raise GroupError(
+            self._has_failed = True
+            problem = self._failure(self._gather(None if error is None else _cause(error)))
+        elif self.size * squares != codes**2:
+            problem = GroupError(
                 f"The {self.size} ranks do not train in the same way: they differ in what they "
                 "exchange. Pass the same parameters, and rows with the same columns, on all."
             )
-        return stops > 0
+        return stops > 0, problem
 
     def _gather(self, value):
         data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
         return [pickle.loads(part.numpy().tobytes()) for part in self._connections.gather(data)]
 
-    def _raise(self, errors, own):
-        """Raise the errors of the ranks: None, or pairs of class and message."""
-        if own is not None:
-            return
+    def _failure(self, errors):
+        """Return the error for those of the ranks, each None or a class and a message."""
         ranks = [rank for rank, each in enumerate(errors) if each is not None]
         kind, message = errors[ranks[0]]
         shared = kind if kind in _SHARED_ERRORS else GroupError
-        raise shared(f"On {_names(ranks, errors)} of {self.size}: {message}")
+        return shared(f"On {_names(ranks, errors)} of {self.size}: {message}")
 
 
 _CODES = ("failure", "sum", "gather", "broadcast", "wish", "gradients")

@@ -1,7 +1,11 @@
 """One model, trained by two processes on their own rows."""
 
+import re
+import time
 from dataclasses import replace
 
+import group_checks as g
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -90,3 +94,104 @@ def test_both_ranks_have_the_same_bits_and_again_the_same(build, early_stopping,
     parameters = {"early_stopping": early_stopping, "max_iter": 2}
     runs = [ranks.run(same, IRIS, 0.4, parameters, build) for _ in range(2)]
     assert len({digest for run in runs for digest, _ in run}) == 1
+
+
+# -- agreement, and errors on every rank -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "parameters", "message"),
+    [
+        (g.infinite_on_1, {}, "On rank 1 of 2: Input X contains infinity"),
+        (g.outside_on_1, {"likelihood": "bernoulli"}, "needs values in .0, 1., but"),
+        (g.other_columns_on_1, {}, "Rank 1 of 2 has another number of columns than rank 0: 3"),
+        (g.other_names_on_1, {}, "Rank 1 of 2 has other names of columns"),
+        (g.one_row_on_1, {}, "On rank 1 of 2: Found array with 1 sample"),
+        (g.shard, {"early_stopping": "cv"}, "is not done in a group: use True"),
+        (g.shard, {"network": g.Failing()}, "rank 1 of 2: ArithmeticError: the rows of this"),
+    ],
+)
+def test_an_error_of_one_rank_is_raised_on_both(rows, parameters, message, ranks):
+    for error in ranks.run(g.earlier_fit_stays, parameters, IRIS, rows):
+        assert re.search(message.removeprefix("On rank 1 of 2: "), error) or "odd" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("latent_dim", 3), ("batch_size", 7), ("network", g.Failing()), ("random_state", 5)],
+)
+def test_another_parameter_is_named_on_both_ranks(name, value, ranks):
+    errors = ranks.run(g.other_parameter_on_1, name, value)
+    assert all(f"ValueError: Rank 1 of 2 has another {name} than rank 0" in e for e in errors)
+
+
+def test_a_search_a_missing_group_and_other_objects_are_refused(ranks):
+    ranks.run(g.in_search)
+    with pytest.raises(ValueError, match="start the processes, for example with torchrun"):
+        VAETransformer().fit(IRIS, group="world")
+    with pytest.raises(TypeError, match="None, 'world' or a torch"):
+        VAETransformer().fit(IRIS, group="all")
+
+
+# -- interruptions, callbacks, and trainings that go on --------------------------------------
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_ctrl_c_on_one_rank_ends_the_training_of_both_in_the_same_state(early_stopping, ranks):
+    network = g.Failing("interrupt", steps=8)
+    (first, n_iter, texts), second = ranks.run(g.interrupted, network, early_stopping)
+    assert second == (first, n_iter, texts)
+    assert n_iter < 50
+    assert any("Training interrupted by user" in text for text in texts)
+
+
+def test_a_second_ctrl_c_on_one_rank_raises_on_both(ranks):
+    first, second = ranks.run(g.earlier_fit_stays, {"network": g.Failing("interrupt twice")})
+    assert (
+        first == "GroupError: On rank 1 of 2: the training was interrupted (KeyboardInterrupt)."
+    )
+    assert second.startswith("KeyboardInterrupt")
+
+
+def test_callbacks_run_on_rank_0_and_stop_both(ranks):
+    own, other = ranks.run(g.with_callback)
+    assert own[:2] == other[:2]
+    (n_epochs, n_calls, _), (_, n_others, kept) = own[1:], other[1:]
+    assert n_epochs == 2
+    assert n_calls > 2
+    assert n_others == 0
+    assert len(kept) == 1
+
+
+def test_rank_0_writes_a_checkpoint_from_which_groups_of_any_size_go_on(ranks, tmp_path):
+    (written, n_iter, first), (other, _, second) = ranks.run(g.checkpoint, str(tmp_path))
+    assert (written, other, n_iter) == (True, False, 6)
+    assert first == second
+    alone = joblib.load(tmp_path / "rank0.joblib").set_params(warm_start=True).fit(IRIS)
+    assert alone.n_iter_ == 6
+
+
+def test_partial_fit_in_a_group(ranks):
+    (first, losses), (second, _) = ranks.run(g.partial_fits)
+    assert first == second
+    assert losses[1] < losses[0]
+
+
+def test_without_a_seed_both_have_that_of_rank_0(ranks):
+    first, second = ranks.run(g.in_subgroup)
+    assert first == second
+
+
+# -- lost ranks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("action", "size", "timeout"), [("kill", 3, 60), ("stop", 2, 10)])
+def test_a_lost_rank_is_named_on_all_others(action, size, timeout):
+    with Ranks(size, timeout) as some:
+        some.run(g.fit_quick, IRIS)
+        start = time.monotonic()
+        some.start(g.earlier_fit_stays, {"network": g.Failing(action)})
+        errors = some.results([rank for rank in range(size) if rank != 1])
+        assert time.monotonic() - start < 40
+    message = f"GroupError: Rank 1 of {size} was lost in the training"
+    assert all(error.startswith(message) for error in errors)

@@ -10,8 +10,8 @@ from skvae.components import same_parameters
 from skvae.estimators.state import get_state
 from skvae.group import GroupError, open_group
 
-# Parameters that may differ between ranks: the seed is that of rank 0.
-_OWN = {"device", "random_state", "verbose"}
+# Parameters that may differ between ranks.
+_OWN = {"device", "verbose"}
 # Characters of a value in a message.
 _MOST_TEXT = 200
 # Attributes of the place of a training, which are no part of its result.
@@ -148,6 +148,9 @@ def _parameters(estimator):
 
 def _sendable(value):
     """Return a value, or the representation of one that cannot be pickled."""
+    if isinstance(value, np.random.RandomState):
+        # The seed of rank 0 is used, as without any.
+        return None
     try:
         pickle.dumps(value)
     except Exception:
