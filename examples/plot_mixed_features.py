@@ -33,7 +33,7 @@ numbers, one_hot = iris.feature_names, list(rows.columns[4:])
 
 vae = VAETransformer(1, likelihood=Gaussian(noise="isotropic"), random_state=0)
 for model in (PCA(1), vae):
-    decoded = model.fit(rows).inverse_transform(model.transform(rows_test))
+    decoded = np.asarray(model.fit(rows).inverse_transform(model.transform(rows_test)))
     species = decoded[:, 4:].argmax(axis=1) == rows_test[one_hot].to_numpy().argmax(axis=1)
     error = np.mean((decoded[:, :4] - rows_test[numbers].to_numpy()) ** 2)
     print(

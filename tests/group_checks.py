@@ -34,15 +34,17 @@ def gaps(X, share=0.2):
 
 
 def frame(n=300):
-    """Return a frame with numbers, a flag and categories, some of them missing."""
+    """Return a frame with numbers, a flag and categories; ranks have different ones."""
     rng = np.random.RandomState(0)
-    size = rng.standard_normal(n)
+    size = np.sort(rng.standard_normal(n))
+    missing = rng.rand(n) < 0.1
+    kinds = np.array(["c", "a", "b", "d"])[np.digitize(size, [-1.0, 0.0, 0.5])]
     return pd.DataFrame(
         {
-            "size": np.where(rng.rand(n) < 0.1, np.nan, size),
+            "size": np.where(missing, np.nan, size),
             "weight": np.exp(size + 0.3 * rng.standard_normal(n)),
             "large": size + rng.standard_normal(n) > 0,
-            "kind": pd.Categorical(np.array(["a", "b", "c"])[np.digitize(size, [-0.5, 0.5])]),
+            "kind": pd.Categorical(kinds, categories=list("abcde")),
         }
     )
 

@@ -1,13 +1,14 @@
 """Rows in several arrays are read as those of one."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from skvae import VAETransformer
-from skvae.data.chunks import Chunks, first_part
+from skvae.data.chunks import Chunks, map_parts, parts_of
 from skvae.data.rows import StreamedRows, blocks, extremes, open_rows
 from skvae.data.units import Units
 
@@ -69,9 +70,23 @@ def test_a_fit_gives_the_same_as_of_one_array(digits, quick):
     np.testing.assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-5)
 
 
-def test_columns_are_looked_up_in_the_first_part():
-    assert first_part(X) is X
-    assert first_part(Chunks(PARTS)) is PARTS[0]
+def test_tables_are_parts_of_themselves():
+    assert parts_of(X)[0] is X
+    assert parts_of(Chunks(PARTS)) == PARTS
+    assert_array_equal(map_parts(np.negative, X), -X)
+    assert_array_equal(map_parts(np.negative, Chunks(PARTS))[:], -X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_categories_are_those_of_all_parts(quick):
+    values = np.random.RandomState(0).standard_normal((3, 40))
+    parts = [
+        pd.DataFrame({"x": x, "y": pd.Categorical(np.where(x > 0, *names))})
+        for x, names in zip(values, [("a", "b"), ("c", "b"), ("a", "d")], strict=True)
+    ]
+    model = quick().fit(Chunks(parts))
+    decoded = model.inverse_transform(model.transform(parts[1]))
+    assert decoded["y"].cat.categories.tolist() == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(

@@ -113,13 +113,14 @@ def test_dataframes_keep_names_and_kinds(client, quick):
     assert decoded.dtypes.tolist() == table.dtypes.tolist()
 
 
-def test_unknown_categories_are_refused(client, quick):
-    X = dd.from_pandas(frame(), npartitions=2)
-    X["job"] = X["job"].cat.as_unknown()
-    with pytest.raises(ValueError, match=r"job.*categorize"):
-        skvae.dask.fit(quick(), X)
-    with pytest.raises(ValueError, match="categorical_features"):
-        skvae.dask.fit(quick(categorical_features=[0]), da.ones((4, 2)))
+def test_unknown_categories_are_joined(client, quick):
+    table = frame().assign(job=np.repeat(["cook", "nurse", "cook", "pilot"], 100))
+    X = dd.from_pandas(table, npartitions=4)
+    X["job"] = X["job"].astype("category")
+    assert not X["job"].cat.known
+    model = skvae.dask.fit(quick(), X)
+    decoded = model.inverse_transform(model.transform(table.astype({"job": "category"})))
+    assert decoded["job"].cat.categories.tolist() == ["cook", "nurse", "pilot"]
 
 
 def test_an_error_in_one_chunk_ends_the_fit(X, client, quick):

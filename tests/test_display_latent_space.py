@@ -92,9 +92,47 @@ def test_numbers_get_a_colour_bar(as_integers, flower, iris):
 
 
 def test_more_classes_than_a_table_has_colours(flower, iris):
-    y = np.array([f"class {i % 25:02d}" for i in range(150)])
-    colours = draw_codes(flower, iris, y).scatter_.get_facecolors()
-    assert len(np.unique(colours, axis=0)) == 25
+    # The first classes are more and more frequent, and 13 have one row or two.
+    y = np.repeat([f"class {k:02d}" for k in range(29)], [*range(1, 17), *[1] * 13])
+    y = np.r_[y, ["class 16"]]
+    assert len(y) == 150
+    drawn = draw_codes(flower, iris, y)
+    texts = [text.get_text() for text in drawn.legend_.get_texts()]
+    assert len(texts) == 20
+    assert texts[-1] == "other"
+    assert set(texts) >= {f"class {k:02d}" for k in range(1, 16)}
+    assert len(np.unique(drawn.scatter_.get_facecolors(), axis=0)) == 20
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_rows_without_a_value_are_grey(missing, flower, iris, line):
+    y = species.astype(object)
+    y[::7] = missing
+    drawn = draw_codes(flower, iris, y)
+    texts = [text.get_text() for text in drawn.legend_.get_texts()]
+    assert texts == ["setosa", "versicolor", "virginica", "missing"]
+    colours = drawn.scatter_.get_facecolors()[:, :3]
+    assert (colours[::7] == colours[0, 0]).all()
+    assert not (colours[1::7] == colours[0, 0]).all(axis=1).any()
+    strips = draw_codes(line, iris, y).ax_.get_yticklabels()
+    assert [text.get_text() for text in strips] == texts
+    numbers = iris[:, 2].copy()
+    numbers[::7] = np.nan
+    drawn = draw_codes(flower, iris, numbers)
+    drawn.figure_.canvas.draw()
+    colours = drawn.scatter_.get_facecolors()[:, :3]
+    assert (colours[::7] == colours[0, 0]).all()
+    assert drawn.colorbar_ is not None
+    assert draw_codes(flower, iris, np.full(150, np.nan)).legend_ is None
+
+
+def test_a_long_tail_does_not_set_the_colours(flower, iris):
+    y = iris[:, 2].copy()
+    y[0] = 1000.0
+    drawn = draw_codes(flower, iris, y)
+    assert drawn.scatter_.get_clim()[1] < 7
+    assert drawn.colorbar_.extend == "max"
+    assert draw_codes(flower, iris, y, vmax=9).scatter_.get_clim()[1] == 9
 
 
 def test_the_legend_stands_beside_the_points_where_there_is_room(flower, iris):
@@ -114,7 +152,8 @@ def test_the_legend_stands_beside_the_points_where_there_is_room(flower, iris):
         (np.zeros((150, 2)), r"y should be a 1d array, got an array of shape \(150, 2\)"),
         (np.zeros(3), "y has 3 values, but X has 150 rows"),
         (np.array([1.5, "a", None] * 50, dtype=object), "y must hold classes or numbers"),
-        (np.r_[np.nan, np.ones(149)], "contains NaN"),
+        (np.r_[np.inf, np.ones(149)], "contains infinity"),
+        ("petal", "y='petal' must be the name of a column of X"),
     ],
 )
 def test_a_target_that_cannot_be_drawn_is_refused(y, message, flower, iris):

@@ -140,8 +140,29 @@ def test_unseen_categories_are_missing_with_one_warning():
     assert len(record) == 1
     assert record[0].filename == __file__
     np.testing.assert_array_equal(U, [[NAN, NAN]] * 7 + [[0, 1]])
-    # In fill, they are values of their own.
+    # In fill, they are values of their own unless the caller says otherwise.
     assert_frame_equal(encoding.fill(new, np.zeros((8, 2))), new)
+    filled = encoding.fill(new, np.zeros((8, 2)), np.isnan(U))
+    assert filled["job"].tolist() == ["cook"] * 8
+    assert filled["town"].tolist() == ["Bonn"] * 7 + ["Ulm"]
+
+
+def test_a_category_that_is_declared_but_does_not_occur_is_unseen_and_stays_in_the_dtype():
+    levels = ["x", "never", "y"]
+    for frame in (
+        pd.DataFrame({"c": pd.Categorical(["x", "y"], categories=levels, ordered=True)}),
+        pl.DataFrame({"c": pl.Series(["x", "y"], dtype=pl.Enum(levels))}),
+    ):
+        encoding, U, back = encode_store_decode(frame)
+        np.testing.assert_array_equal(U, [[0], [1]])
+        assert back.equals(frame)
+        never = pd.DataFrame({"c": pd.Categorical(["never"], categories=levels)})
+        with pytest.warns(UserWarning, match="fit did not see: 'never' in column 'c'"):
+            np.testing.assert_array_equal(encoding.encode(never), [[NAN]])
+        # Codes of no level that occurred cannot be decoded to it.
+        drawn = encoding.decode(np.arange(-2.0, 5)[:, None])["c"]
+        assert set(drawn) == {"x", "y"}
+        assert str(drawn.dtype) == str(frame["c"].dtype)
 
 
 def test_levels_that_do_not_occur_are_no_unseen_categories():
@@ -160,8 +181,10 @@ def test_columns_in_another_order_or_with_other_names_are_refused(adult):
     other = adult.rename(columns=renamed) if is_pandas else adult.rename(renamed)
     with pytest.raises(ValueError, match="unseen at fit time:\n- years"):
         encoding.encode(other)
-    with pytest.raises(ValueError, match=r"shape \(4, 4\), but 5 columns"):
+    with pytest.raises(ValueError, match="yet now missing:\n- age"):
         encoding.encode(adult[names[1:]])
+    with pytest.raises(ValueError, match=r"shape \(4, 4\), but 5 columns"):
+        encoding.encode(np.ones((4, 4)))
     with pytest.raises(ValueError, match="must be in the same order"):
         encoding.fill(adult[names[::-1]], np.ones((4, 5)))
     with pytest.raises(ValueError, match=r"U must have 5 columns.*\(4, 2\)"):

@@ -52,7 +52,7 @@ def test_the_likelihood_rises_with_each_step(shared):
         statistics = table.expect(model)
         values.append(statistics.log_likelihood)
         model = model.maximize(statistics, shared, None)
-    # The pseudo-row of the noise is not a part of it.
+    # The pseudo-rows of the noise are not a part of it.
     assert np.diff(values).min() > -0.05
     assert values[-1] > values[0] + 10
 
@@ -67,6 +67,16 @@ def test_it_finds_the_distribution_from_which_the_rows_were_drawn():
     # A dozen standard errors of a correlation from 7,000 pairs.
     np.testing.assert_allclose(covariance, expected, atol=0.05)
     np.testing.assert_allclose(model.mean, 0, atol=0.05)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.01])
+def test_gaps_hide_no_small_noise(noise):
+    rng = np.random.default_rng(0)
+    complete = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 10))
+    complete += noise * rng.normal(size=complete.shape)
+    model = linear_gaussian_of_observed(torch.from_numpy(with_gaps(complete, 0.2)), 3)
+    # Estimates from 500 rows, so that they differ by a few per cent at most.
+    np.testing.assert_allclose(np.sqrt(model.noise_variance).mean(), noise, rtol=0.25)
 
 
 def test_values_that_are_missing_depending_on_others_do_not_bias_the_mean():

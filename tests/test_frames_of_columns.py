@@ -131,6 +131,39 @@ def test_an_unseen_category_is_missing_and_named_once(model, frame):
     np.testing.assert_allclose(codes, model.transform(unknown))
 
 
+def test_an_unseen_category_is_filled(model, frame):
+    odd = frame.astype({"job": object})
+    odd.loc[3, "job"] = "pilot"
+    odd = odd.astype({"job": "category"})
+    for options in ({}, {"sample": True, "random_state": 0}):
+        with pytest.warns(UserWarning, match="fit did not see: 'pilot' in column 'job'"):
+            filled = model.impute(odd, **options)
+        assert filled["job"][3] in {"cook", "clerk", "chief"}
+        pd.testing.assert_frame_equal(filled.drop(index=3), odd.drop(index=3))
+
+
+def test_a_declared_level_that_does_not_occur_is_never_drawn(frame):
+    levels = ["cook", "pilot", "clerk", "chief"]
+    declared = frame.assign(job=frame["job"].cat.set_categories(levels))
+    model = fitted(declared, max_iter=2)
+    assert model.likelihood_.parts[2][1].n_levels == (3,)
+    drawn = model.sample(2000, random_state=0)
+    pd.testing.assert_series_equal(drawn.dtypes, declared.dtypes)
+    assert "pilot" not in set(drawn["job"])
+    new = declared.assign(job=pd.Categorical(["pilot"] * N_ROWS, levels, ordered=True))
+    with pytest.warns(UserWarning, match="fit did not see: 'pilot'"):
+        model.transform(new)
+    # A later chunk may have what the first one only declares.
+    chunks = VAETransformer(1, random_state=0).partial_fit(declared).partial_fit(new)
+    assert np.isfinite(chunks.score(new))
+
+
+def test_a_small_frame_with_gaps_at_the_defaults(frame):
+    # The number of epochs is then found by cross-validation.
+    model = VAETransformer(2, max_iter=2, random_state=0).fit(with_holes(frame))
+    assert np.isfinite(model.best_validation_score_)
+
+
 def test_the_start_is_better_than_a_random_one(frame):
     start, random = (
         fitted(frame, max_iter=0, init=init) for init in ("factor_analysis", "random")
@@ -177,6 +210,18 @@ def test_parts_by_name_selector_and_position(frame):
         cv=2,
     )
     assert np.isfinite(search.fit(frame).best_score_)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_flag_may_be_a_category(together, frame):
+    parts = [("sizes", "gaussian", ["age", "gain", "weight"])]
+    if together:
+        parts += [("both", "categorical", ["owner", "job"])]
+    else:
+        parts += [("owner", "categorical", ["owner"]), ("job", "categorical", ["job"])]
+    drawn = fitted(frame, likelihood=Mixed(parts), max_iter=2).sample(500, random_state=0)
+    pd.testing.assert_series_equal(drawn.dtypes, frame.dtypes)
+    assert abs(drawn["owner"].mean() - frame["owner"].mean()) < 0.1
 
 
 def test_in_a_pipeline_and_with_validation_rows(frame):
@@ -238,6 +283,8 @@ def test_other_columns_than_in_fit_are_refused_and_an_earlier_fit_stays(model, f
     before = model.score(frame)
     with pytest.raises(ValueError, match="should match those that were passed during fit"):
         model.transform(frame[["gain", "age", "weight", "owner", "job"]])
+    with pytest.raises(ValueError, match="yet now missing:\n- job"):
+        model.transform(frame.drop(columns="job"))
     with pytest.raises(ValueError, match="In column 'job' of X: it has dates"):
         model.fit(frame.assign(job=pd.Timestamp("2020-01-01")))
     assert model.score(frame) == before

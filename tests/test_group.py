@@ -1,6 +1,5 @@
 """One model, trained by two processes on their own rows."""
 
-import re
 import time
 from dataclasses import replace
 
@@ -102,18 +101,20 @@ def test_both_ranks_have_the_same_bits_and_again_the_same(build, early_stopping,
 @pytest.mark.parametrize(
     ("rows", "parameters", "message"),
     [
-        (g.infinite_on_1, {}, "On rank 1 of 2: Input X contains infinity"),
-        (g.outside_on_1, {"likelihood": "bernoulli"}, "needs values in .0, 1., but"),
-        (g.other_columns_on_1, {}, "Rank 1 of 2 has another number of columns than rank 0: 3"),
-        (g.other_names_on_1, {}, "Rank 1 of 2 has other names of columns"),
-        (g.one_row_on_1, {}, "On rank 1 of 2: Found array with 1 sample"),
+        (g.infinite_on_1, {}, "Input X contains infinity"),
+        (g.outside_on_1, {"likelihood": "poisson"}, "needs whole numbers, but feature 0"),
+        (g.other_columns_on_1, {}, "has another number of columns than rank 0: 3"),
+        (g.other_names_on_1, {}, "has other names of columns than rank 0"),
+        (g.one_row_on_1, {}, "Found array with 1 sample"),
         (g.shard, {"early_stopping": "cv"}, "is not done in a group: use True"),
-        (g.shard, {"network": g.Failing()}, "rank 1 of 2: ArithmeticError: the rows of this"),
+        (g.shard, {"network": g.Failing()}, "the rows of this rank are odd"),
     ],
 )
 def test_an_error_of_one_rank_is_raised_on_both(rows, parameters, message, ranks):
-    for error in ranks.run(g.earlier_fit_stays, parameters, IRIS, rows):
-        assert re.search(message.removeprefix("On rank 1 of 2: "), error) or "odd" in error
+    first, second = ranks.run(g.earlier_fit_stays, parameters, IRIS, rows)
+    assert message in first
+    assert message in second
+    assert "rank 1" in first.lower() or first == second
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_rank_0_writes_a_checkpoint_from_which_groups_of_any_size_go_on(ranks, t
     assert (written, other, n_iter) == (True, False, 6)
     assert first == second
     alone = joblib.load(tmp_path / "rank0.joblib").set_params(warm_start=True).fit(IRIS)
-    assert alone.n_iter_ == 6
+    assert alone.n_iter_ == 9
 
 
 def test_partial_fit_in_a_group(ranks):

@@ -151,12 +151,6 @@ def test_a_bad_parameter_is_refused_before_any_training(gaps):
         VAEImputer(likelihood="normal").fit(gaps)
 
 
-def test_a_column_of_categories_is_refused_by_its_name():
-    frame = pd.DataFrame({"b": [1.0, None] * 9, "c": pd.Categorical(["x", "y"] * 9)})
-    with pytest.raises(ValueError, match=r"column 'c' of X has categories.*impute"):
-        imputer().fit(frame)
-
-
 def test_training_improves_on_the_start():
     X = StandardScaler().fit_transform(load_iris().data)
     holes = with_gaps(X, 0.4, seed=1)

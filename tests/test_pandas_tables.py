@@ -29,18 +29,21 @@ def test_a_frame_of_all_of_them_comes_back_as_it_was():
 
 
 def test_numbers_flags_and_codes_of_categories_in_the_order_of_the_dtype():
-    levels = ["low", "mid", "high"]
+    levels = ["low", "unused", "mid", "high"]
     frame = pd.DataFrame(
         {
-            "n": [1.5, np.nan],
-            "b": pd.array([None, True], dtype="boolean"),
-            "c": pd.Categorical(["high", "low"], categories=levels, ordered=True),
+            "n": [1.5, np.nan, 2.0],
+            "b": pd.array([None, True, False], dtype="boolean"),
+            "c": pd.Categorical(["high", "low", "mid"], categories=levels, ordered=True),
         }
     )
     encoding = TableEncoding.fit(frame)
-    np.testing.assert_array_equal(encoding.encode(frame), [[1.5, np.nan, 2], [np.nan, 1, 0]])
-    assert encoding.levels == [None, None, levels]
+    np.testing.assert_array_equal(
+        encoding.encode(frame), [[1.5, np.nan, 2], [np.nan, 1, 0], [2, 0, 1]]
+    )
+    assert encoding.levels == [None, None, ["low", "mid", "high"]]
     assert encoding.n_levels == [0, 0, 3]
+    assert TableEncoding.fit(frame, keep_declared=True).levels == [None, None, levels]
 
 
 def test_an_interval_is_a_pair_of_its_ends():

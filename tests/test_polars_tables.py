@@ -46,9 +46,11 @@ def test_codes_follow_the_order_of_an_enum_and_are_sorted_in_a_categorical():
     frame = pl.DataFrame({name: POLARS_COLUMNS[name][1] for name in ("Enum", "Categorical")})
     encoding = TableEncoding.fit(frame)
     np.testing.assert_array_equal(
-        encoding.encode(frame), [[0, 1], [np.nan, np.nan], [2, 0], [0, 1]]
+        encoding.encode(frame), [[0, 1], [np.nan, np.nan], [1, 0], [0, 1]]
     )
-    assert encoding.levels == [["x", "unused", "b"], ["b", "x"]]
+    assert encoding.levels == [["x", "b"], ["b", "x"]]
+    declared = TableEncoding.fit(frame, keep_declared=True)
+    assert declared.levels == [["x", "unused", "b"], ["b", "x"]]
 
 
 def test_strings_of_other_frames_are_no_categories_of_this_one():

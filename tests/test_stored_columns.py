@@ -50,6 +50,8 @@ DAMAGE = {
     "levels are lacking": {"levels": [["a", "b"]]},
     "levels are empty": {"levels": [["a", "b"], []]},
     "levels repeat": {"levels": [["a", "a"], ["c"]]},
+    "the dtype lacks a level": {"declared": [["a", "c"], None]},
+    "levels of a dtype are lacking": {"declared": [None]},
 }
 
 

@@ -8,7 +8,7 @@ from dask.utils import parse_timedelta
 from distributed import get_client
 from sklearn.base import clone
 
-from skvae.dask.placement import check_categories, compute_chunks, ranks_of, rows_of
+from skvae.dask.placement import compute_chunks, ranks_of, rows_of
 from skvae.dask.runs import run_in_group
 from skvae.data.chunks import Chunks
 from skvae.training.progress import stopping_when
@@ -27,7 +27,7 @@ def fit(estimator, X, client=None, *, timeout="5 minutes"):
         It is not changed. With ``warm_start=True`` the training goes on from its fitted state.
     X : dask array or dataframe of shape (n_samples, n_features)
         Numbers of rows may be unknown, and chunks may be empty. Chunks that do not have whole
-        rows are merged, which moves them. Columns of categories need known categories.
+        rows are merged, which moves them. Categories may be unknown: they are joined.
     client : distributed.Client, default=None
         By default the current one.
     timeout : float, str or timedelta, default="5 minutes"
@@ -63,7 +63,6 @@ def fit(estimator, X, client=None, *, timeout="5 minutes"):
     client = get_client() if client is None else client
     _check(estimator, client)
     X = rows_of(X)
-    check_categories(X, estimator.categorical_features)
     seconds = parse_timedelta(timeout, default="s")
     ranks = ranks_of(client, compute_chunks(client, X))
     # Not as a part of each task, which a large model would make slow to send.

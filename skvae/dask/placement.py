@@ -44,32 +44,6 @@ def rows_of(X):
     return X.rechunk({1: -1})
 
 
-def check_categories(X, categorical_features):
-    """Raise ValueError for columns of which each chunk may have other categories.
-
-    Parameters
-    ----------
-    X : dask array or dataframe
-    categorical_features : "from_dtype", array-like or None
-        As in :class:`skvae.VAETransformer`.
-    """
-    remedy = (
-        "the chunks may have different categories. Pass a dataframe with these columns as "
-        "categories of its own: X.astype({'name': 'category'}).categorize()."
-    )
-    if not (categorical_features is None or isinstance(categorical_features, str)):
-        raise ValueError(f"categorical_features lists columns, but {remedy}")
-    if not is_frame(X):
-        return
-    unknown = [
-        name
-        for name, dtype in X.dtypes.items()
-        if str(dtype) == "category" and not X[name].cat.known
-    ]
-    if unknown:
-        raise ValueError(f"The categories of {unknown} in X are unknown: {remedy}")
-
-
 def is_frame(X):
     """Whether X is a Dask dataframe, without importing its module."""
     return hasattr(X, "map_partitions") and hasattr(X, "columns")

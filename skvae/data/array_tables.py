@@ -103,21 +103,22 @@ class ArrayTable:
         return {}
 
     def filled(self, new):
-        """Return a copy of the array with other values in its missing cells.
+        """Return a copy of the array with other values in some cells.
 
         Parameters
         ----------
         new : dict of int to (Column, ndarray)
-            Column number -> the column of `fit`, and numbers or codes for each row.
+            Column number -> the column of `fit`, and its numbers or codes for those cells;
+            NaN for all others.
         """
         given = self._given if isinstance(self._given, np.ndarray) else self.X
         filled = np.array(given, subok=True)
         for j, (column, values) in new.items():
-            missing = self.is_missing(j)
-            cells = _cells_of(column, values[missing])
+            places = ~np.isnan(values)
+            cells = _cells_of(column, values[places])
             if cells.dtype == object and any(isinstance(cell, str) for cell in cells):
                 filled = filled.astype(object)
-            filled[missing, j] = cells
+            filled[places, j] = cells
         return filled
 
 

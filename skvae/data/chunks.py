@@ -80,6 +80,13 @@ class Chunks:
             yield part, end - part.shape[0]
 
 
-def first_part(X):
-    """Return a table that has the columns of `X`: itself, or the first of its chunks."""
-    return X.parts[0] if isinstance(X, Chunks) else X
+def parts_of(X):
+    """Return the list of the tables in `X`, which may be one table."""
+    return X.parts if isinstance(X, Chunks) else [X]
+
+
+def map_parts(function, X):
+    """Apply a function to each table in `X`, which may be one table."""
+    if not isinstance(X, Chunks):
+        return function(X)
+    return Chunks([function(part) for part in X.parts])

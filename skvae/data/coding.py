@@ -1,5 +1,7 @@
 """Single columns of a table: what they are in `fit`, and their numbers or codes."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from skvae.data.kinds import CATEGORY, FLAG, NUMBER, REFUSED, TEXT, refuse, with_levels_of
@@ -7,8 +9,10 @@ from skvae.data.kinds import CATEGORY, FLAG, NUMBER, REFUSED, TEXT, refuse, with
 _WORDS = {NUMBER: "numbers", FLAG: "flags"}
 
 
-def fit_column(table, j, is_category):
+def fit_column(table, j, is_category, keep_declared):
     """Return column j of a table as a :class:`~skvae.data.kinds.Column`.
+
+    With `keep_declared` the categories are all those of the dtype, not only those that occur.
 
     Raises
     ------
@@ -21,7 +25,17 @@ def fit_column(table, j, is_category):
     column = table.column(j, CATEGORY if is_category else kind)
     if is_category and not column.levels:
         raise ValueError(f"In {table.place(j)} of X: it has no categories. Drop it.")
-    return column
+    return column if keep_declared or not is_category else _only_occurring(table, j, column)
+
+
+def _only_occurring(table, j, column):
+    """Return a column of categories with the levels that occur, unless none does."""
+    codes, values = table.values(j)
+    occurring = {values[code] for code in np.unique(codes[codes >= 0])}
+    levels = [level for level in column.levels if level in occurring]
+    if len(levels) in (0, len(column.levels)):
+        return column
+    return replace(column, levels=levels, declared=column.levels)
 
 
 def encode_numbers(table, j, column):
@@ -67,7 +81,7 @@ def encode_categories(table, j, column):
 
 
 def column_to_fill(table, j, column, values):
-    """Return a column in the dtype of a table's own, and values for its missing cells.
+    """Return a column in the dtype of a table's own, and values for some of its cells.
 
     Parameters
     ----------
@@ -76,15 +90,14 @@ def column_to_fill(table, j, column, values):
     column : Column
         As it was in `fit`.
     values : ndarray of shape (n,)
-        Numbers or codes of `column`, for all cells.
+        Numbers or codes of `column`; NaN for cells that stay as they are.
 
     Returns
     -------
     column : Column
     values : ndarray of shape (n,)
-        Numbers or codes of that column for the missing cells; NaN for all others.
+        Numbers or codes of that column, and NaN for the same cells.
     """
-    values = np.where(table.is_missing(j), values, np.nan)
     kind = table.kind(j)
     if kind == "empty":
         return column, values

@@ -32,6 +32,10 @@ def errors_name_columns(data, name):
             f"{name} is a masked array, and {np.ma.count_masked(data)} of its values are "
             "masked. Fill them, for example with SimpleImputer on X.filled(np.nan)."
         )
+    if hasattr(data, "collect"):
+        raise ValueError(
+            f"{name} is a lazy frame, which has no values yet: pass {name}.collect()."
+        )
     try:
         # NumPy would warn about an infinity before the error is raised.
         with np.errstate(over="ignore", invalid="ignore"):

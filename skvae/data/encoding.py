@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
 
 from skvae.data.array_tables import ArrayTable
 from skvae.data.coding import encode_categories, encode_numbers, fit_column
-from skvae.data.frames import fill_missing
+from skvae.data.frames import fill_missing, missing_cells
 from skvae.data.kinds import CATEGORY, NUMBER, Column, is_float32
 from skvae.data.stored_columns import columns_from_arrays, columns_to_arrays, packed, unpacked
 from skvae.data.tables import LIBRARIES, build_table, library_of_frame, open_table
@@ -64,7 +64,7 @@ class TableEncoding:
             self.feature_names_in_ = np.array(names, dtype=object)
 
     @classmethod
-    def fit(cls, X, categorical_features="from_dtype"):
+    def fit(cls, X, categorical_features="from_dtype", *, keep_declared=False):
         """Return the encoding of a table.
 
         Parameters
@@ -74,6 +74,8 @@ class TableEncoding:
             As in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`: a mask, indices or
             names; or the columns of a frame whose dtype is one of categories. Integers and
             strings are not taken for categories unless they are listed here.
+        keep_declared : bool, default=False
+            Whether categories that a dtype declares are known even if they do not occur.
 
         Raises
         ------
@@ -96,7 +98,7 @@ class TableEncoding:
             raise ValueError(f"X has no rows or no columns: its shape is {table.shape}.")
         listed = _check_categorical_features(X, categorical_features)
         columns = [
-            fit_column(table, j, is_category=listed is not None and bool(listed[j]))
+            fit_column(table, j, listed is not None and bool(listed[j]), keep_declared)
             for j in range(table.shape[1])
         ]
         return cls(table.library, columns, table.names, table.layout())
@@ -167,7 +169,7 @@ class TableEncoding:
             return U
         return build_table(self.library, self.names, self.columns, self.layout, U, index)
 
-    def fill(self, X, U):
+    def fill(self, X, U, missing=None):
         """Return a copy of a table in which missing values are those of a matrix.
 
         Parameters
@@ -177,17 +179,23 @@ class TableEncoding:
             dtype lacks is added to it.
         U : ndarray of shape (n, n_columns)
             As for `decode`.
+        missing : ndarray of shape (n, n_columns), dtype bool, default=None
+            The cells to fill, for example also those of categories that `fit` did not see.
+            By default those without a value.
         """
         if sparse.issparse(X):
-            return fill_missing(X, None, U)
+            return fill_missing(X, missing, U)
         table = open_table(X)
         self._check_columns(X, table)
-        new = {
-            j: (column, U[:, j])
-            for j, column in enumerate(self.columns)
-            if table.is_missing(j).any()
-        }
-        return table.filled(new)
+        missing = missing_cells(X) if missing is None else missing
+        values = np.where(missing, U, np.nan)
+        return table.filled(
+            {
+                j: (column, values[:, j])
+                for j, column in enumerate(self.columns)
+                if missing[:, j].any()
+            }
+        )
 
     def to_arrays(self):
         """Return the encoding as a dictionary of plain values and arrays."""
@@ -237,6 +245,11 @@ class TableEncoding:
         return self.names
 
     @property
+    def only_numbers(self):
+        """Whether all columns are numbers, which need no `encode`."""
+        return set(self.kinds) == {NUMBER}
+
+    @property
     def is_identity(self):
         """Whether the table is an array of numbers, which `encode` returns as it is."""
         return self.library == "numpy" and CATEGORY not in self.kinds
@@ -246,13 +259,13 @@ class TableEncoding:
 
     def _check_columns(self, X, table):
         """Raise ValueError if the columns of a table are not those of `fit`."""
+        if _get_feature_names(X) is not None and hasattr(self, "feature_names_in_"):
+            _check_feature_names(self, X, reset=False)
         if len(table.shape) != 2 or table.shape[1] != len(self.columns):
             raise ValueError(
                 f"X has shape {table.shape}, but {len(self.columns)} columns are expected, as "
                 "in fit."
             )
-        if _get_feature_names(X) is not None and hasattr(self, "feature_names_in_"):
-            _check_feature_names(self, X, reset=False)
 
 
 def _warn_unseen(unseen):

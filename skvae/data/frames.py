@@ -21,6 +21,7 @@ def fill_missing(X, missing, values):
     """
     if library_of_frame(X) is not None:
         number = Column(NUMBER, "float64")
+        values = np.where(missing, values, np.nan)
         new = {j: (number, values[:, j]) for j in np.flatnonzero(missing.any(axis=0))}
         return open_table(X).filled(new)
     if sparse.issparse(X):
@@ -29,6 +30,21 @@ def fill_missing(X, missing, values):
     filled = np.array(X, subok=True, dtype=None if hasattr(X, "dtype") else values.dtype)
     filled[missing] = _held_by(filled.dtype, values[missing])
     return filled
+
+
+def missing_cells(X):
+    """Return where a frame or an array has no value, as an array of bool."""
+    table = open_table(X)
+    return np.column_stack([table.is_missing(j) for j in range(table.shape[1])])
+
+
+def append_columns(X, names, values):
+    """Return a frame, or an array, with further columns at its right."""
+    library = library_of_frame(X)
+    if library is None:
+        return np.hstack([X, values])
+    columns = dict(zip(names, values.T, strict=True))
+    return X.assign(**columns) if library == "pandas" else X.hstack(type(X)(columns))
 
 
 def _held_by(dtype, values):

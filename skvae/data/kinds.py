@@ -52,12 +52,15 @@ class Column:
     dtype : str
         Name of the dtype in the table's library.
     levels : list or None
-        The categories in order: str, int, float or bool, and (left, right) for an interval.
+        The categories that occurred, in order: str, int, float or bool, and (left, right)
+        for an interval.
     values_dtype : str
         Name of the dtype of the categories of a pandas category dtype, or of the numbers
         in a column of Python objects, or of the categories of a polars Categorical.
     ordered : bool
         Whether a pandas category dtype is ordered.
+    declared : list or None
+        All categories of the dtype, if there are more than `levels`.
     """
 
     kind: str
@@ -65,6 +68,12 @@ class Column:
     levels: list | None = None
     values_dtype: str = ""
     ordered: bool = False
+    declared: list | None = None
+
+    @property
+    def dtype_levels(self):
+        """The categories of the dtype, also those that did not occur."""
+        return self.levels if self.declared is None else self.declared
 
 
 def refuse(place, kind, dtype, text_remedy):
@@ -153,6 +162,13 @@ def codes_of(values, n_levels):
     codes = np.clip(np.nan_to_num(np.rint(values)), 0, n_levels - 1).astype(np.intp)
     codes[np.isnan(values)] = -1
     return codes
+
+
+def codes_in_dtype(column, values):
+    """Return codes of a column as integer codes of its dtype's categories; -1 for NaN."""
+    place = {level: code for code, level in enumerate(column.dtype_levels)}
+    places = np.array([*(place[level] for level in column.levels), -1])
+    return places[codes_of(values, len(column.levels))]
 
 
 def with_levels_of(column, own, codes):

@@ -14,6 +14,7 @@ from skvae.data.kinds import (
     Column,
     cast_numbers,
     check_no_missing,
+    codes_in_dtype,
     codes_of,
     kind_of_objects,
     plain_values,
@@ -109,19 +110,19 @@ class PandasTable:
         return {"labels_dtype": str(labels.dtype), "labels_names": list(labels.names)}
 
     def filled(self, new):
-        """Return a copy of the frame with other values in its missing cells.
+        """Return a copy of the frame with other values in some cells.
 
         Parameters
         ----------
         new : dict of int to (Column, ndarray)
-            Column number -> the column of `fit`, and numbers or codes for each row.
+            Column number -> the column of `fit`, and its numbers or codes for those cells;
+            NaN for all others.
         """
         filled = self.X.copy()
         for j, (column, values) in new.items():
             series, place = self._series(j), self.place(j)
             cells = series_of(*column_to_fill(self, j, column, values), place, series.index)
-            missing = self.is_missing(j)
-            filled.isetitem(j, series.astype(cells.dtype).where(~missing, cells))
+            filled.isetitem(j, series.astype(cells.dtype).where(np.isnan(values), cells))
         return filled
 
     def _series(self, j):
@@ -156,9 +157,10 @@ def series_of(column, values, place, index):
     """Return numbers or codes as a series with the dtype of a column."""
     dtype, missing = _dtype_of(column), np.isnan(values)
     if column.kind == CATEGORY:
-        codes = codes_of(values, len(column.levels))
         if isinstance(dtype, pd.CategoricalDtype):
+            codes = codes_in_dtype(column, values)
             return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype), index=index)
+        codes = codes_of(values, len(column.levels))
         cells = pd.array(np.array([*column.levels, None], dtype=object)[codes], dtype=object)
         cells = pd.Series(cells, index=index)
         cells[missing] = column.levels[0]
@@ -192,12 +194,12 @@ def _dtype_of(column):
         return pd.api.types.pandas_dtype(column.dtype)
     if column.values_dtype.startswith("interval"):
         closed = pd.api.types.pandas_dtype(column.values_dtype).closed
-        left, right = zip(*column.levels, strict=True)
+        left, right = zip(*column.dtype_levels, strict=True)
         categories = pd.IntervalIndex.from_arrays(
             left, right, closed=closed, dtype=column.values_dtype
         )
     else:
-        categories = pd.Index(column.levels, dtype=column.values_dtype)
+        categories = pd.Index(column.dtype_levels, dtype=column.values_dtype)
     return pd.CategoricalDtype(categories, ordered=column.ordered)
 
 

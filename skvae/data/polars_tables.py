@@ -95,18 +95,19 @@ class PolarsTable:
         return {}
 
     def filled(self, new):
-        """Return a copy of the frame with other values in its missing cells.
+        """Return a copy of the frame with other values in some cells.
 
         Parameters
         ----------
         new : dict of int to (Column, ndarray)
-            Column number -> the column of `fit`, and numbers or codes for each row.
+            Column number -> the column of `fit`, and its numbers or codes for those cells;
+            NaN for all others.
         """
         columns = []
         for j, (column, values) in new.items():
             series = self._series(j)
             cells = series_of(*column_to_fill(self, j, column, values), self.names[j])
-            present = pl.Series(~self.is_missing(j))
+            present = pl.Series(np.isnan(values))
             # As strings: older versions of polars cannot join two columns of categories.
             common = pl.String if _name(cells.dtype) in _CATEGORIES else cells.dtype
             joined = series.cast(common).zip_with(present, cells.cast(common))
@@ -148,7 +149,7 @@ def series_of(column, values, name):
 
 def _dtype_of(column):
     if column.dtype == "Enum":
-        return pl.Enum(column.levels)
+        return pl.Enum(column.dtype_levels)
     if column.values_dtype:
         name, namespace, physical = json.loads(column.values_dtype)
         return pl.Categorical(pl.Categories(name, namespace, getattr(pl, physical)))

@@ -124,9 +124,10 @@ def extremes(X):
 
 def observed_part(block):
     """Return a tensor with 0 for missing values, and the number of values of each feature."""
-    missing = block.isnan()
-    if not missing.any():
+    # The sum is NaN if one of the values is, and much faster than to test each.
+    if not block.sum().isnan():
         return block, len(block)
+    missing = block.isnan()
     return block.masked_fill(missing, 0.0), len(block) - missing.sum(0)
 
 

@@ -13,6 +13,7 @@ def columns_to_arrays(columns):
         "values_dtypes": np.array([column.values_dtype for column in columns]),
         "ordered": np.array([column.ordered for column in columns]),
         "levels": [packed(column.levels) for column in columns if column.kind == CATEGORY],
+        "declared": [packed(column.declared) for column in columns if column.kind == CATEGORY],
     }
 
 
@@ -37,16 +38,27 @@ def columns_from_arrays(arrays):
             "Columns need 1-D arrays of one length: kinds, dtypes and values_dtypes of "
             "strings, and ordered of bool."
         )
+    remaining = iter(_levels(arrays, np.count_nonzero(kinds == CATEGORY)))
+    columns = []
+    for kind, dtype, inner, ordered in zip(*(part.tolist() for part in parts), strict=True):
+        levels, declared = next(remaining) if kind == CATEGORY else (None, None)
+        columns.append(Column(kind, dtype, levels, inner, ordered, declared))
+    return columns
+
+
+def _levels(arrays, n_columns):
+    """Return the levels, and those of the dtype or None, of each column of categories."""
     levels = [unpacked(each) for each in arrays.get("levels", ())]
-    distinct = all(each and len(set(each)) == len(each) for each in levels)
-    if len(levels) != np.count_nonzero(kinds == CATEGORY) or not distinct:
+    # States of older versions have none.
+    declared = [unpacked(each) for each in arrays.get("declared", [None] * len(levels))]
+    listed = [*levels, *(each for each in declared if each is not None)]
+    if not (
+        len(levels) == len(declared) == n_columns
+        and all(each and len(set(each)) == len(each) for each in listed)
+        and all(d is None or set(o) <= set(d) for o, d in zip(levels, declared, strict=True))
+    ):
         raise ValueError("Each column of categories needs a list of different levels.")
-    remaining = iter(levels)
-    rows = zip(*(part.tolist() for part in parts), strict=True)
-    return [
-        Column(kind, dtype, next(remaining) if kind == CATEGORY else None, inner, ordered)
-        for kind, dtype, inner, ordered in rows
-    ]
+    return list(zip(levels, declared, strict=True))
 
 
 def packed(values):

@@ -7,6 +7,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from skvae.display.columns import is_mixed, missing_cells
+
 
 def steps_of(estimator):
     """Return all steps of a Pipeline, or of a search's best one; the model is last."""
@@ -35,13 +37,14 @@ def encode(estimator, X):
 def decode(estimator, codes):
     """Return decoded rows, (n_samples, n_features), in the units of X."""
     check_is_fitted(estimator)
-    return np.asarray(_ask(estimator, "inverse_transform", "to decode codes")(codes))
+    return _rows(_ask(estimator, "inverse_transform", "to decode codes")(codes))
 
 
 def impute(estimator, X):
     """Return X with missing values filled, in the units of X; None if none can be filled."""
     *before, model = steps_of(estimator)
-    missing = np.isnan(check_rows(X))
+    mixed = is_mixed(X)
+    missing = missing_cells(X) if mixed else np.isnan(check_rows(X))
     if not missing.any() or not hasattr(model, "impute"):
         return None
     rows = X
@@ -50,6 +53,8 @@ def impute(estimator, X):
     rows = model.impute(rows)
     for step in reversed(before):
         rows = _ask(step, "inverse_transform", "to go back to the units of X")(rows)
+    if mixed:
+        return rows
     # The way there and back may change the others by rounding, or more.
     return np.where(missing, check_rows(rows), check_rows(X))
 
@@ -67,7 +72,7 @@ def draw(estimator, n_samples, mean, random_state):
     rows = samples[0] if isinstance(samples, tuple) else samples
     for step in reversed(before):
         rows = _ask(step, "inverse_transform", "to go back to the units of X")(rows)
-    return np.asarray(rows)
+    return _rows(rows)
 
 
 def posterior_scale(estimator, X):
@@ -96,6 +101,18 @@ def n_features_of(estimator):
     # Stateless first steps may not store it.
     known = [step for step in steps_of(estimator) if hasattr(step, "n_features_in_")]
     return getattr(estimator, "n_features_in_", None) or known[0].n_features_in_
+
+
+def read_rows(X, name="X"):
+    """Return a table with columns of several kinds as it is, rows of numbers as an array."""
+    return X if is_mixed(X) else check_rows(X, name)
+
+
+def _rows(rows):
+    """Return rows that a model gave, of numbers as an array."""
+    if is_mixed(rows):
+        return rows
+    return check_rows(rows) if hasattr(rows, "columns") else np.asarray(rows)
 
 
 def check_rows(X, name="X"):

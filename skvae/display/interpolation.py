@@ -5,7 +5,8 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display.estimator_api import check_rows, decode, encode, feature_names_of
+from skvae.display.columns import as_labels, common_order, read_column, shortened
+from skvae.display.estimator_api import decode, encode, feature_names_of, read_rows
 from skvae.display.images import find_image_shape
 from skvae.display.rows import RowsDisplay
 
@@ -14,15 +15,16 @@ class InterpolationDisplay(RowsDisplay):
     """Rows decoded on the path from one code to another.
 
     Images are drawn in a line, between the two original rows. For a table, each feature is
-    a line plot. Use :meth:`from_estimator` or :meth:`from_codes` to create one.
+    a line plot; the categories of a column are places on its axis. Use :meth:`from_estimator`
+    or :meth:`from_codes` to create one.
 
     Parameters
     ----------
     codes : ndarray of shape (n_steps, latent_dim)
         The codes on the path.
-    decoded : ndarray of shape (n_steps, n_features)
+    decoded : ndarray or frame of shape (n_steps, n_features)
         The rows decoded from them.
-    ends : ndarray of shape (2, n_features), default=None
+    ends : ndarray or frame of shape (2, n_features), default=None
         The two original rows, if the path goes from row to row.
     feature_names : ndarray of shape (n_features,), default=None
         By default x0, x1, ...
@@ -150,21 +152,35 @@ class InterpolationDisplay(RowsDisplay):
         line = {"marker": ".", "label": "decoded"} | options
 
         def draw(panel, i):
-            handles = panel.plot(position, self.decoded[:, i], **line)
-            if self.ends is not None:
+            tables = [table for table in (self.decoded, self.ends) if table is not None]
+            decoded, *ends = _heights(panel, [read_column(table, i) for table in tables])
+            handles = panel.plot(position, decoded, **line)
+            if ends:
                 circles = {"linestyle": "", "marker": "o", "fillstyle": "none", "color": "0.2"}
-                handles += panel.plot([0, 1], self.ends[:, i], label="data", **circles)
+                handles += panel.plot([0, 1], ends[0], label="data", **circles)
             panel.set_xticks([0, 0.5, 1])
+            panel.set(xlabel="position on the path", ylabel="value")
             return handles
 
         compared = self.ends is not None
-        labels = {"xlabel": "position on the path", "ylabel": "value", "legend": compared}
-        self._draw_features(ax, features, self.decoded.shape[1], draw, **labels)
+        self._draw_features(ax, features, self.decoded.shape[1], draw, legend=compared)
+
+
+def _heights(panel, columns):
+    """Return numbers of columns as they are, and the places of categories on the axis."""
+    if all(column.order is None for column in columns):
+        return [column.values for column in columns]
+    columns = [as_labels(column) for column in columns]
+    order = common_order(columns)
+    panel.set_yticks(range(len(order)), map(shortened, order), fontsize="small")
+    panel.set_ylim(-0.5, len(order) - 0.5)
+    places = {label: i for i, label in enumerate(order)}
+    return [[places.get(label, np.nan) for label in column.values] for column in columns]
 
 
 def _check_pair(rows, name):
-    """Return two rows as a numeric table."""
-    rows = check_rows(rows, name)
+    """Return two rows as a table."""
+    rows = read_rows(rows, name)
     if len(rows) != 2:
         raise ValueError(
             f"{name} must hold two rows, the first and the last of the path, got {len(rows)}."

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skvae.display.columns import is_mixed
 from skvae.display.estimator_api import (
     check_rows,
     choose_dimensions,
@@ -221,7 +222,14 @@ def decode_grid(estimator, grid, dimensions, origin):
     points[:, :, dimensions[0]] = grid[0]
     if len(grid) == 2:
         points[:, :, dimensions[1]] = grid[1][:, None]
-    return decode(estimator, points.reshape(-1, len(origin))).reshape(*shape, -1)
+    rows = decode(estimator, points.reshape(-1, len(origin)))
+    if is_mixed(rows):
+        raise ValueError(
+            "A grid of decoded rows is one of images, but the rows have columns of categories "
+            "or flags. To see how these depend on the codes use LatentSpaceDisplay, with the "
+            "name of a column as y, or InterpolationDisplay."
+        )
+    return rows.reshape(*shape, -1)
 
 
 def quantile_function(codes, dimension):

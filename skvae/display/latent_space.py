@@ -1,13 +1,12 @@
 """The codes of a data set."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
-from sklearn.utils.multiclass import type_of_target
 
+from skvae.display.columns import shortened
 from skvae.display.estimator_api import (
     check_dimensions,
     choose_dimensions,
@@ -15,9 +14,10 @@ from skvae.display.estimator_api import (
     posterior_scale,
 )
 from skvae.display.panels import check_plot, has_layout
+from skvae.display.targets import GREY, check_target, colours_of, read_target
 
-# More classes than this cannot be told apart in a legend; numbers get a colour bar then.
-_MAX_CLASSES = 20
+# In the legend: letters, and entries from which on they are small.
+_MAX_LABEL, _MANY_CLASSES = 30, 12
 _MAX_ELLIPSES = 200
 _MANY_ROWS = 5000
 
@@ -35,7 +35,9 @@ class LatentSpaceDisplay:
         The latent dimensions on the horizontal and on the vertical axis; (0,) where there
         is only one.
     y : ndarray of shape (n_samples,), default=None
-        Target: classes or numbers.
+        Target: classes or numbers. Rows without a value are grey.
+    classes : list, default=None
+        All classes of `y` in their order. By default they are sorted.
     target_name : str, default="y"
         Title of the legend or label of the colour bar.
     ellipse_rows : ndarray of shape (n_ellipses,), default=None
@@ -77,6 +79,7 @@ class LatentSpaceDisplay:
         codes,
         dimensions=(0, 1),
         y=None,
+        classes=None,
         target_name="y",
         ellipse_rows=None,
         ellipse_scale=None,
@@ -84,6 +87,7 @@ class LatentSpaceDisplay:
         self.codes = codes
         self.dimensions = dimensions
         self.y = y
+        self.classes = classes
         self.target_name = target_name
         self.ellipse_rows = ellipse_rows
         self.ellipse_scale = ellipse_scale
@@ -98,10 +102,11 @@ class LatentSpaceDisplay:
         ----------
         estimator : object
             A fitted estimator with `transform`, or a fitted Pipeline that ends in one.
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,), default=None
-            Colours the codes. Classes get a legend; numbers that are not whole, and more
-            than 20 whole ones, a colour bar.
+        X : array-like or frame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or str, default=None
+            Colours the codes; the name of a column of a frame stands for the column. Classes
+            get a legend, the rarest of more than 20 as "other"; numbers that are not whole,
+            and more than 20 whole ones, a colour bar. Missing values are grey.
         dimensions : tuple of int, default=None
             The two latent dimensions to show. By default those with the largest
             `latent_kl_`, of estimators without it those whose codes vary most.
@@ -119,7 +124,7 @@ class LatentSpaceDisplay:
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         codes = encode(estimator, X)
         dimensions = choose_dimensions(estimator, dimensions, codes.shape[1], codes)
-        name = getattr(y, "name", None)
+        y, name, classes = (None, "y", None) if y is None else check_target(y, X, len(codes))
         rows = scale = None
         if ellipses:
             if len(dimensions) == 1:
@@ -132,8 +137,9 @@ class LatentSpaceDisplay:
         display = cls(
             codes=codes,
             dimensions=dimensions,
-            y=None if y is None else _check_target(y, len(codes)),
-            target_name="y" if name is None else str(name),
+            y=y,
+            classes=classes,
+            target_name=name,
             ellipse_rows=rows,
             ellipse_scale=scale,
         )
@@ -150,7 +156,8 @@ class LatentSpaceDisplay:
         ax : matplotlib Axes, default=None
             By default those of a new figure.
         cmap : str or Colormap, default=None
-            By default "tab10", "tab20" or "turbo" for classes and "viridis" for numbers.
+            By default "tab10" or "tab20" for classes and "viridis" for numbers, whose range
+            leaves out long tails.
         legend : bool, default=True
             Whether to draw the legend of classes or the colour bar.
         **kwargs : dict
@@ -164,61 +171,57 @@ class LatentSpaceDisplay:
         import matplotlib.pyplot as plt
 
         self.dimensions = check_dimensions(self.dimensions, self.codes.shape[1])
-        self.classes_, numbers = _read_target(self.y)
+        target = None if self.y is None else read_target(self.y, self.classes)
         self.scatter_ = self.ellipses_ = self.legend_ = self.colorbar_ = None
         if ax is None:
             _, ax = plt.subplots(figsize=(6.0, 4.8), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         x = self.codes[:, self.dimensions[0]]
         ax.set_xlabel(f"$z_{{{self.dimensions[0]}}}$")
-        if len(self.dimensions) == 1 and self.y is None:
+        if len(self.dimensions) == 1 and target is None:
             ax.hist(x, **{"bins": "auto", "color": "C0"} | kwargs)
             ax.set_ylabel("rows")
             return self
-        colours = self._colours(numbers, cmap)
+        colours, palette = colours_of(target, cmap)
         markers = {"s": 20 if len(x) <= 300 else 8, "alpha": 0.8, "linewidths": 0}
-        self.scatter_ = ax.scatter(x, self._heights(numbers), **colours | markers | kwargs)
+        self.scatter_ = ax.scatter(x, self._heights(target), **colours | markers | kwargs)
         if len(self.dimensions) == 1:
             return self
+        numeric = target is not None and target.names is None
         if self.ellipse_rows is not None:
-            edges = colours["c"] if numbers is None else self.scatter_.to_rgba(numbers)
+            edges = self.scatter_.to_rgba(colours["c"]) if numeric else colours["c"]
             self._plot_ellipses(edges)
-        if legend and self.classes_ is not None:
-            self._plot_legend(colours["c"])
-        elif legend and numbers is not None:
-            self.colorbar_ = self.figure_.colorbar(self.scatter_, ax=ax, label=self.target_name)
-            # Points overlap and may be transparent; the scale is not.
-            self.colorbar_.solids.set_alpha(1)
+        if legend and numeric:
+            self._plot_colorbar(colours)
+        elif legend and target is not None:
+            self._plot_legend(target, palette)
         return self
 
-    def _heights(self, numbers):
+    def _plot_colorbar(self, colours):
+        below, above = (colours.get(name) is not None for name in ("vmin", "vmax"))
+        extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
+        self.colorbar_ = self.figure_.colorbar(
+            self.scatter_,
+            ax=self.ax_,
+            label=self.target_name,
+            extend=extend.get((below, above), "neither"),
+        )
+        # Points overlap and may be transparent; the scale is not.
+        self.colorbar_.solids.set_alpha(1)
+
+    def _heights(self, target):
         """Label the vertical axis and return where the points are on it."""
         if len(self.dimensions) == 2:
             self.ax_.set_ylabel(f"$z_{{{self.dimensions[1]}}}$")
             return self.codes[:, self.dimensions[1]]
         self.ax_.set_ylabel(self.target_name)
-        if numbers is not None:
-            return numbers
-        self.ax_.set_yticks(range(len(self.classes_)), [str(label) for label in self.classes_])
-        place = np.searchsorted(self.classes_, self.y)
+        if target.names is None:
+            return target.numbers
+        labels = [*target.names, *(["missing"] if target.missing.any() else [])]
+        self.ax_.set_yticks(range(len(labels)), labels)
+        places = np.where(target.missing, len(target.names), target.places)
         # Points are spread over the strip of their class so that they hide each other less.
-        return place + 0.6 * ((np.arange(len(place)) * 0.618034) % 1 - 0.5)
-
-    def _colours(self, numbers, cmap):
-        """Return the colour arguments of a scatter."""
-        import matplotlib as mpl
-
-        if numbers is not None:
-            return {"c": numbers, "cmap": cmap or "viridis"}
-        if self.classes_ is None:
-            return {"c": "C0"}
-        n = len(self.classes_)
-        usual = "tab10" if n <= 10 else "tab20" if n <= 20 else "turbo"
-        table = mpl.colormaps.get_cmap(cmap or usual)
-        # The colours of a qualitative map are taken in order, others evenly spaced.
-        qualitative = n <= table.N <= 20
-        palette = table(np.arange(n) if qualitative else np.linspace(0, 1, n))
-        return {"c": palette[np.searchsorted(self.classes_, self.y)]}
+        return places + 0.6 * ((np.arange(len(places)) * 0.618034) % 1 - 0.5)
 
     def _plot_ellipses(self, colours):
         from matplotlib.collections import EllipseCollection
@@ -239,13 +242,16 @@ class LatentSpaceDisplay:
         self.ax_.update_datalim(np.concatenate([centres - extent, centres + extent]))
         self.ax_.autoscale_view()
 
-    def _plot_legend(self, colours):
+    def _plot_legend(self, target, palette):
         from matplotlib.lines import Line2D
 
-        first_rows = np.unique(self.y, return_index=True)[1]
         marker = {"linestyle": "", "marker": "o", "markersize": 5}
+        named = dict(zip(target.names, palette, strict=True))
+        if target.missing.any():
+            named["missing"] = GREY
         handles = [
-            Line2D([], [], color=colours[i], label=str(self.y[i]), **marker) for i in first_rows
+            Line2D([], [], color=colour, label=shortened(name, _MAX_LABEL), **marker)
+            for name, colour in named.items()
         ]
         if has_layout(self.ax_):
             # Beside the points, as the figure makes room for it.
@@ -253,6 +259,8 @@ class LatentSpaceDisplay:
         else:
             # Finding the best place among many points is slow.
             place = {"loc": "best" if len(self.codes) <= _MANY_ROWS else "upper right"}
+        if len(handles) > _MANY_CLASSES:
+            place["fontsize"] = "small"
         self.legend_ = self.ax_.legend(handles=handles, title=self.target_name, **place)
 
 
@@ -272,29 +280,3 @@ def _ellipses(scale, dimensions):
     angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
     shapes = {"widths": widths, "heights": heights, "angles": angles}
     return shapes, np.linalg.norm(scale, axis=2)
-
-
-def _check_target(y, n_rows):
-    """Return y as an array; raise ValueError if it does not fit the rows."""
-    y = column_or_1d(y, input_name="y")
-    if len(y) != n_rows:
-        raise ValueError(f"y has {len(y)} values, but X has {n_rows} rows.")
-    _read_target(y)
-    return y
-
-
-def _read_target(y):
-    """Return the classes of a target and its numbers; one of them is None."""
-    if y is None:
-        return None, None
-    with warnings.catch_warnings():
-        # Many classes, of which it warns, are drawn as numbers; for NaN it raises an error.
-        warnings.simplefilter("ignore")
-        kind = type_of_target(y, input_name="y")
-    if kind == "unknown":
-        raise ValueError("y must hold classes or numbers, but its type is unknown.")
-    classes = np.unique(y)
-    numeric = np.issubdtype(classes.dtype, np.number)
-    if kind == "continuous" or (numeric and len(classes) > _MAX_CLASSES):
-        return None, np.asarray(y, dtype=float)
-    return classes, None

@@ -26,7 +26,7 @@ def has_layout(ax):
     return ax.figure.get_layout_engine() is not None
 
 
-def draw_panels(ax, titles, draw, *, xlabel, ylabel, size=(2.2, 2.2), legend=False):
+def draw_panels(ax, titles, draw, *, size=(2.2, 2.2), legend=False):
     """Draw a panel for each title and return the Axes that they replace, and the panels.
 
     Parameters
@@ -36,9 +36,8 @@ def draw_panels(ax, titles, draw, *, xlabel, ylabel, size=(2.2, 2.2), legend=Fal
     titles : list of str
         Long ones are cut.
     draw : callable
-        ``draw(panel, i)`` draws panel `i` and returns the handles of a legend.
-    xlabel, ylabel : str
-        Labels of the panels at the bottom and at the left.
+        ``draw(panel, i)`` draws panel `i` and returns the handles of a legend. Its labels of
+        the axes are kept at the bottom and at the left.
     size : (float, float)
         Width and height of a panel in inches, in a new figure.
     legend : bool
@@ -53,10 +52,10 @@ def draw_panels(ax, titles, draw, *, xlabel, ylabel, size=(2.2, 2.2), legend=Fal
     for i, (panel, title) in enumerate(zip(panels, titles, strict=True)):
         short = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 1]}…"
         panel.set_title(short, fontsize="medium")
-        if i + n_cols >= len(panels):
-            panel.set_xlabel(xlabel)
-        if i % n_cols == 0:
-            panel.set_ylabel(ylabel)
+        if i + n_cols < len(panels):
+            panel.set_xlabel("")
+        if i % n_cols:
+            panel.set_ylabel("")
     return ax, panels
 
 

@@ -1,17 +1,19 @@
 """Rows beside their reconstructions."""
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
+from skvae.display.columns import is_mixed, read_column
 from skvae.display.estimator_api import (
-    check_rows,
     decode,
     encode,
     feature_names_of,
     impute,
+    read_rows,
 )
 from skvae.display.images import find_image_shape
 from skvae.display.panels import limits_of
@@ -21,21 +23,22 @@ from skvae.display.rows import RowsDisplay
 class ReconstructionDisplay(RowsDisplay):
     """Rows and their reconstructions by a model.
 
-    Images are drawn above their reconstructions. For a table, the reconstruction of each
-    feature is drawn against its value. Missing pixels are hatched. Where values are missing,
-    those that the model fills in are drawn too: as images of their own, in a table against
-    the true value, or as ticks at the left where there is none. Use :meth:`from_estimator` to
-    create one.
+    Images are drawn above their reconstructions. For a table of numbers, the reconstruction of
+    each feature is drawn against its value. For a frame with categories or flags, numbers are
+    histograms and categories are bars, as in :class:`SampleDisplay`. Missing pixels are
+    hatched. Where values are missing, those that the model fills in are drawn too: as images
+    or histograms of their own, in a table of numbers against the true value, or as ticks at
+    the left where there is none. Use :meth:`from_estimator` to create one.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or frame of shape (n_samples, n_features)
         The data.
-    reconstruction : ndarray of shape (n_samples, n_features)
+    reconstruction : ndarray or frame of shape (n_samples, n_features)
         The rows as reconstructed by the model.
-    X_noisy : ndarray of shape (n_samples, n_features), default=None
+    X_noisy : ndarray or frame of shape (n_samples, n_features), default=None
         Corrupted rows, which the model was given to restore.
-    X_filled : ndarray of shape (n_samples, n_features), default=None
+    X_filled : ndarray or frame of shape (n_samples, n_features), default=None
         The rows that the model was given, with missing values filled.
     feature_names : ndarray of shape (n_features,), default=None
         By default x0, x1, ...
@@ -91,8 +94,8 @@ class ReconstructionDisplay(RowsDisplay):
         estimator : object
             A fitted estimator with `transform` and `inverse_transform`, or a fitted
             Pipeline of such. Missing values are filled by its `impute`, if it has one.
-        X : array-like of shape (n_samples, n_features)
-        X_noisy : array-like of shape (n_samples, n_features), default=None
+        X : array-like or frame of shape (n_samples, n_features)
+        X_noisy : array-like or frame of shape (n_samples, n_features), default=None
             The same rows, corrupted or with missing values. The model is then applied to
             these.
         n_images : int, default=10
@@ -110,8 +113,8 @@ class ReconstructionDisplay(RowsDisplay):
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         if not isinstance(n_images, Integral) or n_images < 1:
             raise ValueError(f"n_images must be a positive integer, got {n_images!r}.")
-        rows = check_rows(X)
-        noisy = None if X_noisy is None else check_rows(X_noisy, "X_noisy")
+        rows = read_rows(X)
+        noisy = None if X_noisy is None else read_rows(X_noisy, "X_noisy")
         if noisy is not None and noisy.shape != rows.shape:
             raise ValueError(
                 f"X_noisy has shape {noisy.shape}, but X has {rows.shape}: pass the same rows, "
@@ -121,9 +124,9 @@ class ReconstructionDisplay(RowsDisplay):
         shown = np.arange(len(rows) if shape is None else min(n_images, len(rows)))
         given = _safe_indexing(X if X_noisy is None else X_noisy, shown)
         display = cls(
-            X=rows[shown],
+            X=_safe_indexing(rows, shown),
             reconstruction=decode(estimator, encode(estimator, given)),
-            X_noisy=None if noisy is None else noisy[shown],
+            X_noisy=None if noisy is None else _safe_indexing(noisy, shown),
             X_filled=impute(estimator, given),
             feature_names=feature_names_of(estimator, X, rows.shape[1]),
             image_shape=shape,
@@ -144,6 +147,27 @@ class ReconstructionDisplay(RowsDisplay):
         self._draw_images(ax, tiles, layout | {"missing": np.isnan(tiles)} | options)
 
     def _plot_table(self, ax, features, options):
+        if is_mixed(self.X) or is_mixed(self.reconstruction):
+            self._plot_marginals(ax, features, options)
+        else:
+            self._plot_scatter(ax, features, options)
+
+    def _plot_marginals(self, ax, features, options):
+        """Draw the data over the reconstruction and over what was filled in."""
+        layers = {"reconstruction": (partial(read_column, self.reconstruction), None)}
+        if self.X_noisy is not None:
+            layers["corrupted"] = (partial(read_column, self.X_noisy), "0.7")
+        if self.X_filled is not None:
+            layers["filled in"] = (self._filled_column, "C1")
+        layers["data"] = (partial(read_column, self.X), "0.2")
+        self._draw_marginals(ax, features, self.reconstruction, layers, options)
+
+    def _filled_column(self, i):
+        """Return the values of a column that were missing in the rows that were given."""
+        given = read_column(self.X if self.X_noisy is None else self.X_noisy, i)
+        return read_column(self.X_filled, i).only(given.missing)
+
+    def _plot_scatter(self, ax, features, options):
         options = {"s": 10, "linewidths": 0, "alpha": 0.6, "color": "C0"} | options
         # From back to front.
         named = {
@@ -166,10 +190,11 @@ class ReconstructionDisplay(RowsDisplay):
             if "filled in" in named:
                 unknown = named["filled in"][0][np.isnan(values), i]
                 _draw_ticks(panel, unknown, named["filled in"][1])
+            panel.set(xlabel="data", ylabel="reconstruction")
             return handles
 
-        labels = {"xlabel": "data", "ylabel": "reconstruction", "legend": len(named) > 1}
-        self._draw_features(ax, features, self.X.shape[1], draw, size=(2.2, 2.5), **labels)
+        layout = {"size": (2.2, 2.5), "legend": len(named) > 1}
+        self._draw_features(ax, features, self.X.shape[1], draw, **layout)
 
     def _only_filled(self):
         """Return the values that were missing, NaN elsewhere."""

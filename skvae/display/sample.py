@@ -1,13 +1,13 @@
 """Rows drawn from a model."""
 
+from functools import partial
 from numbers import Integral
 
-import numpy as np
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from skvae.display.estimator_api import check_rows, draw, feature_names_of, n_features_of
+from skvae.display.columns import read_column
+from skvae.display.estimator_api import draw, feature_names_of, n_features_of, read_rows
 from skvae.display.images import find_image_shape, square_grid
-from skvae.display.panels import limits_of
 from skvae.display.rows import RowsDisplay
 
 _N_IMAGES, _N_ROWS = 25, 1000
@@ -16,14 +16,15 @@ _N_IMAGES, _N_ROWS = 25, 1000
 class SampleDisplay(RowsDisplay):
     """Samples of the model: codes drawn from the prior and decoded.
 
-    Images are drawn as they are, of a table the histogram of each feature. Use
+    Images are drawn as they are, of a table the histogram of each feature. In a frame the
+    categories and flags of a column are bars, the most frequent ones. Use
     :meth:`from_estimator` to create one.
 
     Parameters
     ----------
-    samples : ndarray of shape (n_draws, n_features)
+    samples : ndarray or frame of shape (n_draws, n_features)
         Draws, or decoded means.
-    X : ndarray of shape (n_samples, n_features), default=None
+    X : ndarray or frame of shape (n_samples, n_features), default=None
         Data to compare with. Missing values are not counted.
     feature_names : ndarray of shape (n_features,), default=None
         By default x0, x1, ...
@@ -39,6 +40,12 @@ class SampleDisplay(RowsDisplay):
     ax_ : matplotlib Axes
         The Axes of the images, or those whose place the panels take.
     figure_ : matplotlib Figure
+
+    Notes
+    -----
+    The outermost bins of a histogram also hold long tails, beyond the 1st or 99th percentile
+    of the data, and its axis is logarithmic where one bin holds more than half of the values.
+    Both are noted in the panel.
 
     Examples
     --------
@@ -78,7 +85,7 @@ class SampleDisplay(RowsDisplay):
         estimator : object
             A fitted estimator with `sample`, or a fitted Pipeline that ends in one and
             whose other steps have `inverse_transform`.
-        X : array-like of shape (n_samples, n_features), default=None
+        X : array-like or frame of shape (n_samples, n_features), default=None
             Data to compare with: its histograms, or the range of its grey values.
         n_samples : int, default=None
             By default 25 images or 1000 rows of a table.
@@ -100,7 +107,7 @@ class SampleDisplay(RowsDisplay):
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         if n_samples is not None and (not isinstance(n_samples, Integral) or n_samples < 1):
             raise ValueError(f"n_samples must be a positive integer, got {n_samples!r}.")
-        rows = None if X is None else check_rows(X)
+        rows = None if X is None else read_rows(X)
         n_features = n_features_of(estimator) if rows is None else rows.shape[1]
         shape = find_image_shape(estimator, image_shape, n_features)
         n_samples = n_samples or (_N_ROWS if shape is None else _N_IMAGES)
@@ -122,27 +129,7 @@ class SampleDisplay(RowsDisplay):
         self._draw_images(ax, square_grid(self.samples), {"reference": self.X} | options)
 
     def _plot_table(self, ax, features, options):
-        def draw(panel, i):
-            samples = _finite(self.samples[:, i])
-            data = None if self.X is None else _finite(self.X[:, i])
-            # With the same bins the heights can be compared.
-            limits = limits_of(samples, *([] if data is None else [data]))
-            bins = options.get("bins", np.linspace(*limits, 31))
-            filled = (
-                {"color": "C0", "alpha": 0.6, "label": "samples"} | options | {"bins": bins}
-            )
-            handles = [*panel.hist(samples, density=True, **filled)[2][:1]]
-            if data is not None:
-                outline = {"histtype": "step", "color": "0.2", "label": "data"}
-                # Of a column without any value nothing can be divided by the number of values.
-                handles += panel.hist(data, density=len(data) > 0, bins=bins, **outline)[2]
-            panel.set_yticks([])
-            return handles
-
-        compared = self.X is not None
-        labels = {"xlabel": "value", "ylabel": "density", "legend": compared}
-        self._draw_features(ax, features, self.samples.shape[1], draw, **labels)
-
-
-def _finite(values):
-    return values[np.isfinite(values)]
+        layers = {"samples": (partial(read_column, self.samples), None)}
+        if self.X is not None:
+            layers["data"] = (partial(read_column, self.X), "0.2")
+        self._draw_marginals(ax, features, self.samples, layers, options)

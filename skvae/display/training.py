@@ -104,8 +104,6 @@ class TrainingDisplay:
             ax,
             [_TITLES[term] for term in terms],
             lambda panel, i: self._plot_term(panel, terms[i], kwargs),
-            xlabel="epoch",
-            ylabel="nats per row",
             size=(2.9, 2.5),
             legend=True,
         )
@@ -145,6 +143,7 @@ class TrainingDisplay:
             drawn.append(panel.axvline(self.best_epoch, **mark))
             self.best_lines_.append(drawn[-1])
         panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        panel.set(xlabel="epoch", ylabel="nats per row")
         return drawn
 
 

@@ -26,9 +26,12 @@ class AutoencoderTransformer(LatentTransformer):
         Dimensions of the code.
     network : {"mlp", "conv"} or object from :mod:`skvae.networks`, default="mlp"
         Encoder and decoder.
-    likelihood : str or object from :mod:`skvae.likelihoods`, default="gaussian"
+    likelihood : str or object from :mod:`skvae.likelihoods`, default="auto"
         Its negative log is the reconstruction loss: "gaussian" a squared error,
-        "bernoulli" a cross-entropy.
+        "bernoulli" a cross-entropy. "auto" is by the columns' kinds, as in
+        :class:`VAETransformer`: "gaussian" for numbers.
+    categorical_features : "from_dtype", array-like of bool, int or str, or None
+        As in :class:`VAETransformer`.
     noise : float, default=0.0
         Strength of the corruption, redrawn in each step: the standard deviation in the
         units of the data ("gaussian"), or the share of values that are masked ("masking").
@@ -77,7 +80,8 @@ validation_scores_, best_validation_score_, noise_variance_, device_
         latent_dim=2,
         *,
         network="mlp",
-        likelihood="gaussian",
+        likelihood="auto",
+        categorical_features="from_dtype",
         noise=0.0,
         corruption="gaussian",
         init="factor_analysis",
@@ -99,6 +103,7 @@ validation_scores_, best_validation_score_, noise_variance_, device_
         self.latent_dim = latent_dim
         self.network = network
         self.likelihood = likelihood
+        self.categorical_features = categorical_features
         self.noise = noise
         self.corruption = corruption
         self.init = init

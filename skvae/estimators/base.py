@@ -37,10 +37,7 @@ class LatentTransformer(
     # Whether rows may have missing values.
     _allow_missing = False
 
-    # Which columns have categories; None takes all as numbers.
-    categorical_features = None
-
-    # Of a table whose columns are not all numbers.
+    # Of a frame, or an array with categories.
     _encoding = None
 
     # For each parameter that takes a component, the component classes by name.
@@ -50,6 +47,7 @@ class LatentTransformer(
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "network": [str, object],
         "likelihood": [str, object],
+        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "init": [StrOptions({"factor_analysis", "random"})],
         "image_shape": [None, "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -197,7 +195,10 @@ class LatentTransformer(
         with training_mode(self.precision), in_group(self, group) as group:
             self._validate_params()
             continues = hasattr(self, "_fitted")
-            rows = self._validate(X, reset=not continues, training=True, group=group)
+            # Later chunks may have categories that the first one only declares.
+            rows = self._validate(
+                X, reset=not continues, training=True, keep_declared=True, group=group
+            )
             training = Training(
                 self, rows, table=X, continues=continues, one_pass=True, group=group
             )
@@ -232,9 +233,10 @@ class LatentTransformer(
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features)
-            The mean of p(x|z), of coded categories the most likely; in the units of the data
-            and the dtype of the codes.
+        ndarray or frame of shape (n_samples, n_features)
+            The mean of p(x|z), of coded categories the most likely, in the units of the data.
+            If `fit` was given a pandas or polars frame, such a frame with its columns and
+            dtypes (numbers are rounded for those of integers), else in the codes' dtype.
         """
         check_is_fitted(self)
         with errors_name_columns(X, "Z"):
@@ -269,10 +271,11 @@ class LatentTransformer(
         """Return the Objective of a training; one that continues has no KL warm-up."""
         raise NotImplementedError
 
-    def _validate(self, X, *, reset=False, training=False, group=ALONE):
+    def _validate(self, X, *, reset=False, training=False, keep_declared=False, group=ALONE):
         """Validate rows; if not for training, clip them to the likelihood's support."""
+        least = 2 if training and reset else 1
         with group.joining():
-            X = validate_rows(self, X, reset=reset, min_rows=2 if training and reset else 1)
+            X = validate_rows(self, X, reset=reset, min_rows=least, keep_declared=keep_declared)
         return X if training else self._architecture.likelihood.clip(X)
 
     def _decode(self, U):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skvae.components import resolve
-from skvae.data.chunks import first_part
+from skvae.data.chunks import parts_of
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
@@ -146,16 +146,9 @@ class Training:
 
     def _likelihood(self, X, table):
         """Return the likelihood for the columns of the caller's table, encoded as `X`."""
-        names, encoding = self.feature_names, self.estimator._encoding
-        likelihood = self.architecture.likelihood.resolve_columns(
-            first_part(table if hasattr(table, "shape") else X), names
-        )
-        n_features = X.shape[1]
-        likelihood = likelihood.for_columns(
-            [NUMBER] * n_features if encoding is None else encoding.kinds,
-            [0] * n_features if encoding is None else encoding.n_levels,
-            range(n_features) if names is None else names.tolist(),
-        )
+        table, names = table if hasattr(table, "shape") else X, self.feature_names
+        likelihood = self.architecture.likelihood.resolve_columns(parts_of(table)[0], names)
+        likelihood = likelihood_for_columns(likelihood, self.estimator._encoding, X.shape[1])
         with self.group.joining():
             return likelihood.for_data(X, self.architecture.image_shape)
 
@@ -274,6 +267,16 @@ class Training:
             attributes["latent_kl_"] = mean_latent_kl(module, self.setup.rows, group)
         check_same_result(group, attributes)
         return attributes
+
+
+def likelihood_for_columns(likelihood, encoding, n_features):
+    """Return a likelihood for the columns of a table with this encoding, or of numbers."""
+    if encoding is None:
+        return likelihood.for_columns(
+            [NUMBER] * n_features, [0] * n_features, range(n_features)
+        )
+    names = encoding.names or range(n_features)
+    return likelihood.for_columns(encoding.kinds, encoding.n_levels, names)
 
 
 def _architecture(estimator, n_features):

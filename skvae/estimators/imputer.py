@@ -5,27 +5,28 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, MissingValues, StrOptions
 from sklearn.utils.validation import (
+    _check_categorical_features,
     _check_feature_names_in,
     check_is_fitted,
-    validate_data,
 )
 
-from skvae.data.columns import errors_name_columns
-from skvae.data.kinds import CATEGORY
-from skvae.data.missing import check_has_values, masked_as_nan
+from skvae.data.frames import append_columns
+from skvae.data.missing import masked_as_nan
+from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
 from skvae.estimators.latent_dim import choose_latent_dim
+from skvae.estimators.state import restored_on_failure
 from skvae.estimators.vae import VAETransformer
-from skvae.estimators.validation import DTYPES, fit_encoding
 
 
 class VAEImputer(TransformerMixin, BaseEstimator):
     """Fill missing values by a variational autoencoder.
 
     A :class:`VAETransformer` is trained on the values that are there. Missing ones are filled
-    with their conditional mean given the others of the row, or with a draw.
+    with their conditional mean given the others of the row, or with a draw. Frames may have
+    columns of categories and flags, whose gaps are filled with the most likely value or a draw.
 
     Parameters
     ----------
@@ -42,9 +43,9 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     keep_empty_features : bool, default=False
         Whether to keep features without any value in `fit`, filled with 0. Else they are
         dropped.
-    network, likelihood, posterior, objective, n_samples, beta, kl_warmup, init, image_shape, \
-batch_size, max_iter, learning_rate_init, weight_decay, early_stopping, validation_fraction, \
-n_iter_no_change, tol, device, precision, verbose
+    network, likelihood, categorical_features, posterior, objective, n_samples, beta, \
+kl_warmup, init, image_shape, batch_size, max_iter, learning_rate_init, weight_decay, \
+early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, verbose
         As in :class:`VAETransformer`.
     random_state : int, RandomState instance or None, default=None
         Seeds the training, and the draws of `transform` if `sample_posterior` is True. With an
@@ -106,7 +107,8 @@ n_iter_no_change, tol, device, precision, verbose
         add_indicator=False,
         keep_empty_features=False,
         network="mlp",
-        likelihood="gaussian",
+        likelihood="auto",
+        categorical_features="from_dtype",
         posterior="diagonal",
         objective="elbo",
         n_samples=1,
@@ -134,6 +136,7 @@ n_iter_no_change, tol, device, precision, verbose
         self.keep_empty_features = keep_empty_features
         self.network = network
         self.likelihood = likelihood
+        self.categorical_features = categorical_features
         self.posterior = posterior
         self.objective = objective
         self.n_samples = n_samples
@@ -154,12 +157,13 @@ n_iter_no_change, tol, device, precision, verbose
         self.random_state = random_state
         self.verbose = verbose
 
+    @restored_on_failure
     def fit(self, X, y=None):
         """Train the model on the values of X that are there.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or frame of shape (n_samples, n_features)
             Rows with missing values.
         y : None
             Ignored.
@@ -175,49 +179,60 @@ n_iter_no_change, tol, device, precision, verbose
             If a parameter is out of range, or `X` has infinity or no value at all.
         """
         self._validate_params()
-        rows = self._validate(X, reset=True)
-        missing = np.isnan(rows)
-        check_has_values("X", rows)
+        X = masked_as_nan(X)
+        is_mixed = has_other_kinds(self, X)
+        rows, missing = read_rows(self, X, is_mixed, reset=True)
+        if missing.all():
+            raise ValueError("All values of X are missing.")
         kept = np.flatnonzero(self.keep_empty_features | ~missing.all(axis=0))
-        parameters = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name in VAETransformer._get_param_names()
-        }
-        vae = VAETransformer(**parameters)
+        known = _safe_indexing(rows, kept, axis=1)
+        vae = self._model(X, kept, is_mixed)
         if self.latent_dim == "auto":
-            vae.set_params(latent_dim=choose_latent_dim(vae, rows[:, kept]))
-        vae.fit(rows[:, kept])
+            vae.set_params(latent_dim=choose_latent_dim(vae, known))
+        vae.fit(known)
         indicator = None
         if self.add_indicator:
             # It imports half of scikit-learn.
             from sklearn.impute import MissingIndicator
 
-            indicator = MissingIndicator(error_on_new=False).fit(rows)
+            indicator = MissingIndicator(error_on_new=False).fit(as_nan(missing))
         self.vae_, self.indicator_, self._kept = vae, indicator, kept
+        self._is_mixed = is_mixed
         self.n_iter_ = vae.n_iter_
         return self
+
+    def _model(self, X, kept, is_mixed):
+        """Return the model for the columns that are kept."""
+        parameters = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            if name in VAETransformer._get_param_names()
+        }
+        if is_mixed:
+            # A mask: positions would be others after a column is dropped.
+            listed = _check_categorical_features(X, self.categorical_features)
+            parameters["categorical_features"] = None if listed is None else listed[kept]
+        return VAETransformer(**parameters)
 
     def transform(self, X):
         """Fill the missing values of X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or frame of shape (n_samples, n_features)
 
         Returns
         -------
-        ndarray of shape (n_samples, n_features_out)
+        ndarray or frame of shape (n_samples, n_features_out)
             The values, without features that had none in `fit` unless
-            `keep_empty_features` is True; then the indicators, if there are any.
+            `keep_empty_features` is True; then the indicators, if there are any. A frame as
+            `X` if columns are categories or flags; of numbers an array, if `set_output` is
+            not used.
         """
         check_is_fitted(self)
-        rows = self._validate(X, reset=False)
-        known = rows[:, self._kept]
-        if (
-            known.shape[1] < rows.shape[1]
-            and not np.isnan(np.delete(rows, self._kept, 1)).all()
-        ):
+        rows, missing = read_rows(self, masked_as_nan(X), self._is_mixed, reset=False)
+        known = _safe_indexing(rows, self._kept, axis=1)
+        if not np.delete(missing, self._kept, axis=1).all():
             warnings.warn(
                 "Features without any value in fit have some now; they are dropped.",
                 UserWarning,
@@ -228,7 +243,8 @@ n_iter_no_change, tol, device, precision, verbose
         )
         if self.indicator_ is None:
             return filled
-        return np.hstack([filled, self.indicator_.transform(rows)])
+        names = self.get_feature_names_out()[known.shape[1] :]
+        return append_columns(filled, names, self.indicator_.transform(as_nan(missing)))
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns of `transform`.
@@ -248,45 +264,8 @@ n_iter_no_change, tol, device, precision, verbose
             return names[self._kept]
         return np.concatenate([names[self._kept], self.indicator_.get_feature_names_out(names)])
 
-    def _validate(self, X, *, reset):
-        """Return a new array of floats with NaN for missing values."""
-        X, placeholder = masked_as_nan(X), self.missing_values
-        if not isinstance(placeholder, str):
-            _refuse_categories(X)
-        is_nan = placeholder is None or _is_nan(placeholder)
-        with errors_name_columns(X, "X"):
-            rows = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=DTYPES if not isinstance(placeholder, str) else object,
-                ensure_all_finite="allow-nan" if is_nan else True,
-                ensure_min_samples=2 if reset else 1,
-            )
-        if is_nan:
-            return rows
-        missing = rows == placeholder
-        return np.where(missing, np.nan, rows).astype(np.float64)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = _is_nan(self.missing_values)
+        tags.input_tags.allow_nan = is_nan(self.missing_values)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _refuse_categories(frame):
-    """Raise ValueError for a frame with columns of categories."""
-    encoding = fit_encoding(frame, "from_dtype")
-    if encoding is None:
-        return
-    for name, kind in zip(encoding.names, encoding.kinds, strict=True):
-        if kind == CATEGORY:
-            raise ValueError(
-                f"The column {name!r} of X has categories, and VAEImputer fills numbers only. "
-                "Use VAETransformer().fit(X).impute(X), which takes and returns such frames."
-            )
-
-
-def _is_nan(value):
-    return is_scalar_nan(value) or is_pandas_na(value)

@@ -5,6 +5,8 @@ import torch
 
 from skvae.components import resolve
 from skvae.data.rows import open_rows
+from skvae.estimators.fitting import likelihood_for_columns
+from skvae.estimators.validation import fit_encoding, is_encoded
 from skvae.likelihoods import LIKELIHOODS
 from skvae.model.completion import Completion
 
@@ -29,12 +31,15 @@ def choose_latent_dim(estimator, X):
     Parameters
     ----------
     estimator : VAETransformer
-        Its likelihood and its `image_shape` are used.
-    X : ndarray of shape (n, n_features)
-        With NaN for missing values.
+        Its likelihood, `categorical_features` and `image_shape` are used.
+    X : ndarray or frame of shape (n, n_features)
+        With missing values.
     """
+    encoding = fit_encoding(X, estimator.categorical_features)
+    likelihood = resolve(estimator.likelihood, LIKELIHOODS).resolve_columns(X)
+    likelihood = likelihood_for_columns(likelihood, encoding, X.shape[1])
+    X = encoding.encode(X) if is_encoded(encoding) else X
     X = X[:: -(-len(X) // _SAMPLED_ROWS)]
-    likelihood = resolve(estimator.likelihood, LIKELIHOODS)
     likelihood = likelihood.for_data(X, estimator.image_shape)
     units = likelihood.units(X)
     rows = open_rows(X, units, torch.device("cpu"), likelihood.support)

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvae.data.frames import fill_missing
 from skvae.estimators.imputation import N_DRAWS as N_IMPUTATION_DRAWS
 from skvae.estimators.imputation import conditional_draws, conditional_means
-from skvae.estimators.validation import check_positive_integer
+from skvae.estimators.validation import check_positive_integer, is_encoded
 from skvae.randomness import random_generator
 
 
@@ -32,8 +32,8 @@ class SamplingMixin:
         Returns
         -------
         ndarray or frame of shape (n_samples, n_features)
-            In the units of the data. A frame of the kind of `fit` if that had columns of
-            categories or flags.
+            In the units of the data. If `fit` was given a pandas or polars frame, such a frame
+            with its columns and dtypes; numbers are rounded for those of integers.
         """
         check_is_fitted(self)
         check_positive_integer(n_samples, "n_samples")
@@ -68,7 +68,8 @@ class SamplingMixin:
         -------
         array, sparse matrix or frame of shape (n_samples, n_features)
             A copy of `X` of the same type, columns and dtypes, in which only missing values
-            have changed. In columns of integers or booleans they are rounded.
+            have changed, and categories that `fit` did not see, which count as missing. In
+            columns of integers or booleans they are rounded.
 
         Notes
         -----
@@ -82,7 +83,7 @@ class SamplingMixin:
         if sample:
             fill = partial(conditional_draws, rng=random_generator(random_state))
         values = self._units.to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
-        if self._encoding is not None:
-            return self._encoding.fill(X, values)
         missing = np.isnan(rows.toarray() if hasattr(rows, "toarray") else rows)
+        if is_encoded(self._encoding):
+            return self._encoding.fill(X, values, missing)
         return fill_missing(X, missing, values)

@@ -41,7 +41,9 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         "poisson", "negative_binomial", "categorical", or :class:`~skvae.likelihoods.Mixed`.
     categorical_features : "from_dtype", array-like of bool, int or str, or None
         Columns of categories, as in :class:`~sklearn.ensemble.HistGradientBoostingClassifier`:
-        those of a frame with a categorical dtype, or a mask, positions or names.
+        those of a frame with a categorical dtype, or a mask, positions or names. A category
+        that does not occur in `fit` counts as missing later, with a warning, also if the
+        dtype declares it (in `partial_fit`, where chunks may differ, declared ones are known).
     posterior : str or object from :mod:`skvae.posteriors`, default="diagonal"
         Family of the approximate posterior q(z|x): "diagonal" or "full".
     objective : {"elbo", "monte_carlo", "iwae"}, default="elbo"
@@ -164,7 +166,6 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     _parameter_constraints = {
         **LatentTransformer._parameter_constraints,
         "posterior": [str, object],
-        "categorical_features": ["array-like", StrOptions({"from_dtype"}), None],
         "objective": [StrOptions(set(OBJECTIVES))],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],

@@ -12,14 +12,17 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skvae.data.chunks import Chunks
-from skvae.data.columns import errors_name_columns
+from skvae.data.chunks import Chunks, map_parts, parts_of
+from skvae.data.columns import column_name, errors_name_columns
 from skvae.data.encoding import TableEncoding
-from skvae.data.kinds import NUMBER
+from skvae.data.joint_columns import join_encodings
 from skvae.data.missing import masked_as_nan
 from skvae.data.tables import library_of_frame
+from skvae.group import joined
 
 DTYPES = [np.float64, np.float32]
+# How many columns with missing values an error lists.
+_MAX_LISTED = 10
 
 
 def check_positive_integer(value, name):
@@ -43,57 +46,90 @@ def check_image_shape(image_shape, n_features):
     return (*shape, 1) if len(shape) == 2 else shape
 
 
-def fit_encoding(X, categorical_features):
-    """Return the encoding of a table whose columns are not all numbers, or None.
+def fit_encoding(X, categorical_features, *, keep_declared=False):
+    """Return the encoding of a frame, or of an array with categories; else None.
 
     Parameters
     ----------
-    X : array-like or frame
+    X : array-like, frame or Chunks of these
     categorical_features : array-like, "from_dtype" or None
-        As in :class:`skvae.VAETransformer`; with None there is no encoding.
+        As in :class:`skvae.VAETransformer`.
+    keep_declared : bool, default=False
+        As in :meth:`TableEncoding.fit`.
     """
-    from_dtype = isinstance(categorical_features, str)
-    if categorical_features is None or (from_dtype and library_of_frame(X) is None):
-        return None
-    encoding = TableEncoding.fit(X, categorical_features)
-    return None if set(encoding.kinds) == {NUMBER} else encoding
+    listed = not isinstance(categorical_features, (str, type(None)))
+    encodings = []
+    for part in parts_of(X):
+        encoding = None
+        if listed or library_of_frame(part) is not None:
+            encoding = TableEncoding.fit(
+                part, categorical_features, keep_declared=keep_declared
+            )
+            encoding = None if encoding.is_identity else encoding
+        encodings.append(encoding)
+    own = join_encodings(encodings, "chunk")
+    return join_encodings(joined().gather(own))
 
 
-def validate_rows(estimator, X, *, reset, min_rows):
+def is_encoded(encoding):
+    """Whether rows of a table with this encoding, or None, are not just its numbers."""
+    return encoding is not None and not encoding.only_numbers
+
+
+def validate_rows(estimator, X, *, reset, min_rows, keep_declared=False):
     """Return rows as numbers; a table with columns of other kinds is encoded.
 
     With `reset` the estimator's attributes of the columns are set, else they are compared.
     """
-    if isinstance(X, Chunks):
-        return _validate_chunks(estimator, X, reset=reset, min_rows=min_rows)
     if estimator._allow_missing:
-        X = masked_as_nan(X)
+        X = map_parts(masked_as_nan, X)
     if reset:
-        estimator._encoding = fit_encoding(X, estimator.categorical_features)
+        listed = estimator.categorical_features
+        estimator._encoding = fit_encoding(X, listed, keep_declared=keep_declared)
+    if not isinstance(X, Chunks):
+        return _validate_part(estimator, X, reset=reset, min_rows=min_rows)
+    if len(X) < min_rows:
+        raise ValueError(f"X has {len(X)} rows, but at least {min_rows} are needed.")
+    # The names of the first part are those of all.
+    first, *others = X.parts
+    parts = [_validate_part(estimator, first, reset=reset, min_rows=1)]
+    parts += [_validate_part(estimator, part, reset=False, min_rows=1) for part in others]
+    return Chunks(parts)
+
+
+def _validate_part(estimator, X, *, reset, min_rows):
+    """Return the rows of one table as numbers; its encoding has been set."""
     options = {
         "accept_sparse": "csr",
         "dtype": DTYPES,
         "ensure_all_finite": "allow-nan" if estimator._allow_missing else True,
         "ensure_min_samples": min_rows,
     }
-    if estimator._encoding is None:
+    if not is_encoded(estimator._encoding):
         with errors_name_columns(X, "X"):
             return validate_data(estimator, X, reset=reset, **options)
+    rows = _encode(estimator, X, "X")
     _check_feature_names(estimator, X, reset=reset)
-    X = estimator._encoding.encode(X)
-    X = check_array(X, input_name="X", estimator=estimator, **options)
+    X = check_array(rows, input_name="X", estimator=estimator, **options)
     _check_n_features(estimator, X, reset=reset)
     return X
 
 
-def _validate_chunks(estimator, X, *, reset, min_rows):
-    """Return chunks of numbers; the columns of the first chunk are those of all."""
-    if len(X) < min_rows:
-        raise ValueError(f"X has {len(X)} rows, but at least {min_rows} are needed.")
-    parts = []
-    for i, part in enumerate(X.parts):
-        parts.append(validate_rows(estimator, part, reset=reset and i == 0, min_rows=1))
-    return Chunks(parts)
+def _encode(estimator, X, name):
+    """Return a table as a matrix; raise ValueError for gaps if they are not accepted."""
+    rows = estimator._encoding.encode(X)
+    gaps = np.isnan(rows).sum(axis=0)
+    if gaps.any() and not estimator._allow_missing:
+        names = estimator._encoding.names or range(len(gaps))
+        listed = [
+            f"{column_name(j, names)} ({gaps[j]})" for j in np.flatnonzero(gaps)[:_MAX_LISTED]
+        ]
+        raise ValueError(
+            f"{name} has missing values, or categories that fit did not see, in "
+            f"{', '.join(listed)}; {type(estimator).__name__} does not accept them. Fill them "
+            "first, for example by VAEImputer."
+        )
+    return rows
 
 
 def check_validation_rows(estimator, X_val):
@@ -119,8 +155,8 @@ def check_validation_rows(estimator, X_val):
     except ValueError as error:
         raise ValueError(f"X_val has other columns than X. {error}") from error
     with errors_name_columns(X_val, "X_val"):
-        if estimator._encoding is not None:
-            X_val = estimator._encoding.encode(X_val)
+        if is_encoded(estimator._encoding):
+            X_val = _encode(estimator, X_val, "X_val")
         X_val = check_array(
             X_val,
             accept_sparse="csr",

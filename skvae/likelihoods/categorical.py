@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.distributions import constraints
 
-from skvae.data.kinds import CATEGORY
+from skvae.data.kinds import CATEGORY, FLAG, NUMBER
 from skvae.likelihoods.base import Likelihood, smoothed_mean
 from skvae.likelihoods.coded import CodedCategorical, IndependentCategories
 from skvae.likelihoods.first_order import linear_log_rates
@@ -40,9 +40,15 @@ class Categorical(Likelihood):
         self.sizes = sizes
 
     def for_columns(self, kinds, n_levels, names):
-        """Return the likelihood of codes for columns of categories; else that of indicators."""
-        if set(kinds) == {CATEGORY}:
-            return CodedCategorical(tuple(n_levels))
+        """Return the likelihood of codes for columns of categories; else that of indicators.
+
+        A flag beside categories, or alone, is a variable of two categories.
+        """
+        alone = list(kinds) == [FLAG] and self.sizes is None
+        if alone or (CATEGORY in kinds and NUMBER not in kinds):
+            return CodedCategorical(
+                tuple(n if k == CATEGORY else 2 for k, n in zip(kinds, n_levels, strict=True))
+            )
         return super().for_columns(kinds, n_levels, names)
 
     def distribution(self, raw):

@@ -21,10 +21,11 @@ from skvae.group import joined
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE, LinearGaussian
 from skvae.likelihoods.second_moments import DenseSecondMoment
 
-# A noise variance is estimated as if there were this many rows more, with the variance of the
-# column, times the share of its values that are missing: with few values a factor can explain
-# a column completely by chance.
-_PSEUDO_ROWS = 0.2
+# A noise variance is estimated as if there were this many rows more, times the share of the
+# column's values that are missing: with few values a factor can explain a column completely by
+# chance. Their squared error is the geometric mean of the column's variance and its noise, and
+# so small where many values show a small noise.
+_PSEUDO_ROWS = 2.0
 _MAX_ITERATIONS = 500
 # Elements of the statistics of a sample of rows: most iterations use the sample only.
 _SAMPLE_ELEMENTS = 2**22
@@ -213,11 +214,12 @@ class _Model:
         # Zero but for rounding, and then the noise of a constant feature.
         errors = np.maximum(statistics.squares - (solved * statistics.products).sum(axis=1), 0)
         variance = statistics.squares / np.maximum(counts, 1)
-        # A prior mean of the noise: the variance around the mean of the values.
+        # The variance around the mean of the values.
         variance = np.maximum(variance - np.square(_means(statistics)), 0)
         if not shared:
             pseudo = _PSEUDO_ROWS * (1 - counts / statistics.all_codes[-1, -1])
-            noise = (errors + pseudo * variance) / np.maximum(counts + pseudo, 1e-9)
+            expected = np.sqrt(variance * self.noise)
+            noise = (errors + pseudo * expected) / np.maximum(counts + pseudo, 1e-9)
             noise = noise if pool is None else pool(noise)
         else:
             noise = np.full(len(errors), errors.sum() / max(counts.sum(), 1))

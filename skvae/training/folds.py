@@ -226,7 +226,7 @@ class Folds:
 
     def _value_counts(self):
         """Return the numbers of values of each fold, by feature with a noise or for all."""
-        if self.whole.completion is None:
+        if self.whole.completion is None or not self.sets_noise:
             return self.sizes[:, None]
         counts = [
             value_counts(self.head, self.setup.rows[group.held_out], group.counted)

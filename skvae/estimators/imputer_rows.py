@@ -1,0 +1,71 @@
+"""The rows that VAEImputer is given, and where their values are missing."""
+
+import numpy as np
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    validate_data,
+)
+
+from skvae.data.columns import errors_name_columns
+from skvae.data.frames import missing_cells
+from skvae.estimators.validation import DTYPES, fit_encoding, is_encoded
+
+
+def has_other_kinds(imputer, X):
+    """Return whether X has categories or flags, which its model takes as they are.
+
+    Raises
+    ------
+    ValueError
+        If it has other columns than those and numbers, or a placeholder is to be replaced.
+    """
+    placeholder = imputer.missing_values
+    # A string among numbers makes objects of a column, and not categories.
+    if isinstance(placeholder, str):
+        return False
+    is_mixed = is_encoded(fit_encoding(X, imputer.categorical_features))
+    if is_mixed and not (placeholder is None or is_nan(placeholder)):
+        raise ValueError(
+            f"missing_values={placeholder!r} is for tables of numbers, but X has categories or "
+            "flags: put NaN or None in its place, for example with X.replace in pandas."
+        )
+    return is_mixed
+
+
+def read_rows(imputer, X, is_mixed, *, reset):
+    """Return rows as the model takes them, and where values are missing.
+
+    Those of numbers are a new array of floats with NaN for missing values.
+    """
+    if is_mixed:
+        _check_feature_names(imputer, X, reset=reset)
+        _check_n_features(imputer, X, reset=reset)
+        return X, missing_cells(X)
+    placeholder = imputer.missing_values
+    holds_nan = placeholder is None or is_nan(placeholder)
+    with errors_name_columns(X, "X"):
+        rows = validate_data(
+            imputer,
+            X,
+            reset=reset,
+            dtype=DTYPES if not isinstance(placeholder, str) else object,
+            ensure_all_finite="allow-nan" if holds_nan else True,
+            ensure_min_samples=2 if reset else 1,
+        )
+    if not holds_nan:
+        rows = np.where(rows == placeholder, np.nan, rows)
+        with errors_name_columns(rows, "X"):
+            rows = rows.astype(np.float64)
+    return rows, np.isnan(rows)
+
+
+def as_nan(missing):
+    """Return zeros, with NaN where values are missing."""
+    return np.where(missing, np.nan, 0.0)
+
+
+def is_nan(value):
+    """Whether a placeholder of missing values is NaN or pandas.NA."""
+    return is_scalar_nan(value) or is_pandas_na(value)
