@@ -45,7 +45,7 @@ def test_integers_and_floats_are_floats():
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (pd.DataFrame({"kind": [1.0, 2.0]}), "rank 1 has another kind of column than the first"),
+        (pd.DataFrame({"kind": [1.0, 2.0]}), "rank 1 has another kind of column"),
         (kinds("a").rename(columns={"kind": "job"}), "Rank 1 has other names of columns"),
         (kinds("a").assign(more=1), "Rank 1 has other names of columns"),
         (kinds("a", dtype=pd.CategoricalDtype(["a"], ordered=True)), "another kind of column"),
