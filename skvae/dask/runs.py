@@ -121,7 +121,7 @@ class _Run:
                 wait(pending, timeout=_POLL, return_when="FIRST_COMPLETED")
             self._check_workers(self.timeout)
             self._check_tasks()
-            if pending and monotonic() > end:
+            if monotonic() > end and not self.tasks[0].done():
                 raise RuntimeError(
                     f"The worker {self.addresses[0]} did not begin within {at_most:g} seconds: "
                     "it is busy with other tasks, or paused. Raise timeout, or wait for it."
