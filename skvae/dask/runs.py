@@ -212,7 +212,8 @@ class _Heartbeats:
 
     def _look(self, now):
         # Times are compared with those of the same clock only.
-        workers = self.client.scheduler_info()["workers"]
+        # By default some versions of Dask list five workers.
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
         for address in self.addresses:
             last = workers.get(address, {}).get("last_seen")
             if last != self._seen[address][0]:
