@@ -198,7 +198,9 @@ def nccl(n_rows):
     distributed.init_process_group("nccl", store=distributed.HashStore(), rank=0, world_size=1)
     flat = torch.ones(BYTES // 4, device="cuda")
     before = flat.clone()
-    Group(distributed.group.WORLD).add(flat, False)
+    group = Group(distributed.group.WORLD)
+    group.begin_steps([flat])
+    group.add(False, True)
     X = rows_of(0, 1, n_rows)
     models = [build(512, 2, device="cuda").fit(X, group=g) for g in (None, "world")]
     losses = [model.history_["loss"] for model in models]

@@ -83,7 +83,7 @@ class Group(Alone):
         self._connections = Connections(processes)
         self.rank, self.size = processes.rank(), processes.size()
         self.is_main = self.rank == 0
-        self._has_failed = False
+        self._has_failed, self._buffers = False, None
 
     @contextmanager
     def sharing_errors(self):
@@ -103,7 +103,11 @@ class Group(Alone):
             self._connections.leave(_cause(error))
         else:
             with self._connections.busy():
-                self._begin("failure", 0, error=error)
+                if self._buffers is None:
+                    self._begin("failure", 0, error=error)
+                else:
+                    self._buffers[0].zero_()
+                    self._add(False, error)
 
     def sum(self, *values):
         """Return sums in the order of the ranks, the same bits on each."""
@@ -166,11 +170,42 @@ class Group(Alone):
             return f"cuda:{os.environ.get('LOCAL_RANK', torch.cuda.current_device())}"
         return name
 
-    def add(self, tensor, stop):
-        """Replace a tensor by its sum over all ranks; return whether any wants to stop."""
-        with self._exchange("gradients", tensor.numel(), stop) as stops:
-            self._connections.add(tensor)
-            return stops
+    def begin_steps(self, buffers):
+        """Note that the next exchanges of all ranks are those of these buffers, by `add`.
+
+        The last two elements of the first buffer are for the short message.
+        """
+        self._buffers = buffers
+
+    def add(self, stop, is_last):
+        """Replace the buffers by sums over all ranks; return whether any wants to stop.
+
+        After the last time, and if any wants to stop, the next exchange is another one.
+        """
+        with self._connections.busy():
+            stops, problem = self._add(stop)
+            if stops or is_last:
+                self._buffers = None
+        if problem is not None:
+            raise problem
+        return stops
+
+    def _add(self, stop, error=None):
+        """Add up the buffers; return as `_begin`."""
+        first, *others = self._buffers
+        if first.device.type != "cpu":
+            # To read the message from the buffer would wait for the GPU at each step.
+            stops, problem = self._begin("gradients", first.numel(), stop, error)
+        else:
+            first[-2], first[-1] = error is not None, stop
+            self._connections.add(first)
+            failed, stops = first[-2:].tolist()
+            problem = self._failure(error) if failed else None
+            first = None
+        if problem is None:
+            for buffer in others if first is None else self._buffers:
+                self._connections.add(buffer)
+        return stops > 0, problem
 
     @contextmanager
     def _exchange(self, what, size, stop=False):
@@ -190,8 +225,7 @@ class Group(Alone):
         failed, stops, codes, squares = header.tolist()
         problem = None
         if failed:
-            self._has_failed = True
-            problem = self._failure(self._gather(None if error is None else _cause(error)))
+            problem = self._failure(error)
         elif self.size * squares != codes**2:
             problem = GroupError(
                 f"The {self.size} ranks do not train in the same way: they differ in what they "
@@ -203,8 +237,10 @@ class Group(Alone):
         data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
         return [pickle.loads(part.numpy().tobytes()) for part in self._connections.gather(data)]
 
-    def _failure(self, errors):
-        """Return the error for those of the ranks, each None or a class and a message."""
+    def _failure(self, error):
+        """Return the error for those of the ranks, of which this one has `error` or None."""
+        self._has_failed = True
+        errors = self._gather(None if error is None else _cause(error))
         ranks = [rank for rank, each in enumerate(errors) if each is not None]
         kind, message = errors[ranks[0]]
         shared = kind if kind in _SHARED_ERRORS else GroupError

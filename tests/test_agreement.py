@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from skvae import VAETransformer
 from skvae.alone import ALONE
@@ -30,7 +31,7 @@ def test_one_bit_changes_the_fingerprint(part, vae, quick, iris):
     other = quick(max_iter=1).fit(iris)
     if part == "weights":
         weight = next(other._fitted.module.parameters())
-        weight.view(-1)[0] = np.nextafter(weight.view(-1)[0].item(), 9, dtype=np.float32)
+        weight.view(-1)[0] = torch.nextafter(weight.view(-1)[0], torch.tensor(9.0))
     elif part == "moments":
         next(iter(other._moments.values()))["exp_avg"].flat[0] += 1e-3
     else:

@@ -16,9 +16,12 @@ class FakeGroup:
     def gather(self, value):
         return self.counts
 
-    def add(self, buffer, stop):
+    def begin_steps(self, buffers):
+        self.buffers = buffers
+
+    def add(self, stop, is_last):
         if self.others:
-            buffer += self.others.pop(0)
+            self.buffers[0][:-2] += self.others.pop(0)
         return stop or (bool(self.stops) and self.stops.pop(0))
 
 
@@ -57,6 +60,7 @@ def test_gradients_are_means_over_the_rows_of_all_ranks():
     unused = nn.Parameter(torch.zeros(2))
     other = torch.arange(8.0)
     steps = group_steps((6, 2), 4, parameters=[weight, unused], others=[other / 4])
+    steps.batches(torch.arange(6))
     weight.grad = torch.full((3, 2), 2.0)
     steps.join_gradients(1, 3)
     # In the layout of the weight, which is transposed.
