@@ -1,101 +1,68 @@
-"""A group of processes that train one model, each on its own rows.
+"""One model, trained by several processes, each on its own rows.
 
-The processes are the ranks of a `torch.distributed.ProcessGroup`. Each exchange begins with a
-short message: whether a rank has failed or wants to stop, and what is exchanged. A rank that
-fails between two exchanges thus ends the training on all ranks with an error that names it; a
-mismatch would end the process.
+``VAETransformer().fit(X, group="world")`` trains with all processes of torch.distributed, and
+``group=`` may be any `torch.distributed.ProcessGroup`. Each process, a rank, passes its own
+rows and the same parameters, and ends with the same fitted estimator. What starts the
+processes, on one machine or many, is up to you. A script for ``torchrun --nproc-per-node 2
+train.py``::
 
-A rank that is lost is noticed by its closed connections, or at the timeout of the group. The
-others then leave a note in the store of the group, and name the rank that has left none.
+    import numpy as np
+    import torch.distributed as dist
+    from skvae import VAETransformer
+
+    dist.init_process_group()
+    shards = np.array_split(np.load("rows.npy", mmap_mode="r"), dist.get_world_size())
+    X = shards[dist.get_rank()]
+    vae = VAETransformer(batch_size=1024, random_state=0).fit(X, group="world")
+    if dist.get_rank() == 0:
+        np.save("codes.npy", vae.transform(X))
+    dist.destroy_process_group()
+
+On a Slurm cluster let each node start its own: ``srun torchrun --nnodes $SLURM_NNODES
+--nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint $HEAD_NODE:29500 train.py``. With Ray,
+call the same `fit` in the function that is given to ``ray.train.torch.TorchTrainer(train,
+scaling_config=ScalingConfig(num_workers=8))``: it forms the group.
+
+- The training is that of one process on all rows: start, units, noise and the choice of a
+  likelihood are those of all rows, and a step is one of `batch_size` rows of all ranks
+  together. Each rank gives its share, so shards of different sizes are fine, and every row is
+  seen once in an epoch. Larger batches make a group faster, and need more epochs for the same
+  loss; ``batch_size="auto"`` is that of one process.
+- A part of the rows of each rank is held out. There is no cross-validation in a group:
+  ``early_stopping="auto"`` holds out rows, however few there are.
+- The draws of a rank are its own: the result depends on how the rows are divided. The same
+  seed, ranks and rows give the same bits.
+- Batch normalisation uses the rows of each rank alone, as in DistributedDataParallel.
+- A scaler before the estimator in a Pipeline is fitted on the rows of its rank alone. Leave
+  it out, as the model scales the columns itself, or fit it beforehand and pass the same to
+  all.
+- Callbacks, checkpoints and printed lines are those of rank 0. Ctrl-C on one rank ends the
+  training of all after a step.
+- An error on one rank is raised on all. A rank that is lost is named by the others at once,
+  or after the timeout of the group, half an hour by default: set a shorter one in
+  ``init_process_group(timeout=...)`` that is longer than a step and a reading of the rows.
+- `transform` and the other methods work row by row, and need no group.
 """
+
+# Each exchange begins with a short message: whether a rank has failed or wants to stop, and
+# what is exchanged. A rank that fails between two exchanges thus ends the training on all
+# ranks; a mismatch would end the process.
 
 import os
 import pickle
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import reduce
 
 import numpy as np
 import torch
 
+from skvae.alone import ALONE, Alone, joined
 from skvae.connections import Connections, GroupError
 
-__all__ = ["ALONE", "Group", "GroupError", "joined", "open_group"]
+__all__ = ["ALONE", "Alone", "Group", "GroupError", "joined", "open_group"]
 
 # Errors that a rank raises as they are when another one has them; others are a GroupError.
 _SHARED_ERRORS = (ValueError, TypeError, MemoryError)
-
-
-class Alone:
-    """One process that trains a model of its own: nothing is exchanged."""
-
-    rank, size, is_main = 0, 1, True
-
-    @contextmanager
-    def sharing_errors(self):
-        """Do nothing: there are no other ranks."""
-        yield
-
-    @contextmanager
-    def joining(self):
-        """Let statistics of rows be those of the rows of this process."""
-        token = _JOINED.set(self)
-        try:
-            yield
-        finally:
-            _JOINED.reset(token)
-
-    def sum(self, *values):
-        """Return the sum over all ranks of each of several arrays, tensors or numbers."""
-        return values
-
-    def gather(self, value):
-        """Return a list of the values of all ranks."""
-        return [value]
-
-    def fold(self, function, value):
-        """Return the values of all ranks, reduced to one by a function of two values."""
-        return value
-
-    def concatenate(self, array):
-        """Return the arrays of all ranks, concatenated in their order."""
-        return array
-
-    def mean(self, values):
-        """Return means over the last axis, that of the rows, over the rows of all ranks."""
-        return values.mean(-1)
-
-    def place(self, n_rows):
-        """Return the number of rows of the ranks before this one, and of all ranks."""
-        return 0, n_rows
-
-    def broadcast(self, tensors):
-        """Replace tensors by those of rank 0."""
-
-    def agree(self, wish):
-        """Return whether any rank has the wish."""
-        return wish
-
-    def average(self, value, n_rows):
-        """Return the mean of the numbers of all ranks, weighted by their rows."""
-        return value
-
-    def of_main(self, value):
-        """Return the value that rank 0 has."""
-        return value
-
-    def own_device(self, name):
-        """Return the name of the device of this rank, for that of all ranks."""
-        return name
-
-
-ALONE = Alone()
-_JOINED: ContextVar[Alone] = ContextVar("joined", default=ALONE)
-
-
-def joined():
-    """Return the group whose rows a statistic is of: in `Group.joining`, else `ALONE`."""
-    return _JOINED.get()
 
 
 class Group(Alone):
@@ -116,7 +83,7 @@ class Group(Alone):
         self._connections = Connections(processes)
         self.rank, self.size = processes.rank(), processes.size()
         self.is_main = self.rank == 0
-        self._has_failed = False
+        self._has_failed, self._buffers = False, None
 
     @contextmanager
     def sharing_errors(self):
@@ -136,7 +103,11 @@ class Group(Alone):
             self._connections.leave(_cause(error))
         else:
             with self._connections.busy():
-                self._begin("failure", 0, error=error)
+                if self._buffers is None:
+                    self._begin("failure", 0, error=error)
+                else:
+                    self._buffers[0].zero_()
+                    self._add(False, error)
 
     def sum(self, *values):
         """Return sums in the order of the ranks, the same bits on each."""
@@ -199,11 +170,42 @@ class Group(Alone):
             return f"cuda:{os.environ.get('LOCAL_RANK', torch.cuda.current_device())}"
         return name
 
-    def add(self, tensor, stop):
-        """Replace a tensor by its sum over all ranks; return whether any wants to stop."""
-        with self._exchange("gradients", tensor.numel(), stop) as stops:
-            self._connections.add(tensor)
-            return stops
+    def begin_steps(self, buffers):
+        """Note that the next exchanges of all ranks are those of these buffers, by `add`.
+
+        The last two elements of the first buffer are for the short message.
+        """
+        self._buffers = buffers
+
+    def add(self, stop, is_last):
+        """Replace the buffers by sums over all ranks; return whether any wants to stop.
+
+        After the last time, and if any wants to stop, the next exchange is another one.
+        """
+        with self._connections.busy():
+            stops, problem = self._add(stop)
+            if stops or is_last:
+                self._buffers = None
+        if problem is not None:
+            raise problem
+        return stops
+
+    def _add(self, stop, error=None):
+        """Add up the buffers; return as `_begin`."""
+        first, *others = self._buffers
+        if first.device.type != "cpu":
+            # To read the message from the buffer would wait for the GPU at each step.
+            stops, problem = self._begin("gradients", first.numel(), stop, error)
+        else:
+            first[-2], first[-1] = error is not None, stop
+            self._connections.add(first)
+            failed, stops = first[-2:].tolist()
+            problem = self._failure(error) if failed else None
+            first = None
+        if problem is None:
+            for buffer in others if first is None else self._buffers:
+                self._connections.add(buffer)
+        return stops > 0, problem
 
     @contextmanager
     def _exchange(self, what, size, stop=False):
@@ -223,8 +225,7 @@ class Group(Alone):
         failed, stops, codes, squares = header.tolist()
         problem = None
         if failed:
-            self._has_failed = True
-            problem = self._failure(self._gather(None if error is None else _cause(error)))
+            problem = self._failure(error)
         elif self.size * squares != codes**2:
             problem = GroupError(
                 f"The {self.size} ranks do not train in the same way: they differ in what they "
@@ -236,8 +237,10 @@ class Group(Alone):
         data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
         return [pickle.loads(part.numpy().tobytes()) for part in self._connections.gather(data)]
 
-    def _failure(self, errors):
-        """Return the error for those of the ranks, each None or a class and a message."""
+    def _failure(self, error):
+        """Return the error for those of the ranks, of which this one has `error` or None."""
+        self._has_failed = True
+        errors = self._gather(None if error is None else _cause(error))
         ranks = [rank for rank, each in enumerate(errors) if each is not None]
         kind, message = errors[ranks[0]]
         shared = kind if kind in _SHARED_ERRORS else GroupError

@@ -211,6 +211,15 @@ def other_parameter_on_1(rank, name, value):
     return earlier_fit_stays(rank, parameters)
 
 
+def continues_on_1(rank):
+    model = VAETransformer(**QUICK | {"warm_start": True})
+    if rank == 1:
+        model.fit(IRIS)
+    with pytest.raises(ValueError, match="continues a fitted model") as caught:
+        model.fit(IRIS, group="world")
+    return str(caught.value)
+
+
 def in_search(rank):
     search = GridSearchCV(VAETransformer(**QUICK), {"latent_dim": [1, 2]}, error_score="raise")
     with pytest.raises(ValueError, match="A search cannot fit"):

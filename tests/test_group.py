@@ -1,5 +1,9 @@
 """One model, trained by two processes on their own rows."""
 
+import os
+import subprocess
+import sys
+import textwrap
 import time
 from dataclasses import replace
 
@@ -11,6 +15,7 @@ import torch
 from group_checks import DIGITS, IRIS, STARTS, same, start, starts
 from ranks import Ranks
 
+import skvae.group
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.estimators.fitting import Training
 from skvae.model.objectives import elbo
@@ -126,6 +131,11 @@ def test_another_parameter_is_named_on_both_ranks(name, value, ranks):
     assert all(f"ValueError: Rank 1 of 2 has another {name} than rank 0" in e for e in errors)
 
 
+def test_a_fitted_model_on_one_rank_only_is_named(ranks):
+    errors = ranks.run(g.continues_on_1)
+    assert all("Rank 1 of 2 continues a fitted model, and rank 0 has none" in e for e in errors)
+
+
 def test_a_search_a_missing_group_and_other_objects_are_refused(ranks):
     ranks.run(g.in_search)
     with pytest.raises(ValueError, match="start the processes, for example with torchrun"):
@@ -196,3 +206,22 @@ def test_a_lost_rank_is_named_on_all_others(action, size, timeout):
         assert time.monotonic() - start < 40
     message = f"GroupError: Rank 1 of {size} was lost in the training"
     assert all(error.startswith(message) for error in errors)
+
+
+# -- the example of the documentation --------------------------------------------------------
+
+
+def test_the_script_of_the_documentation_runs_under_torchrun(tmp_path):
+    block = skvae.group.__doc__.partition("train.py``::")[2].partition("\n\nOn a Slurm")[0]
+    (tmp_path / "train.py").write_text(textwrap.dedent(block))
+    np.save(tmp_path / "rows.npy", IRIS)
+    torchrun = "-m torch.distributed.run --standalone --nproc-per-node 2 train.py"
+    subprocess.run(
+        [sys.executable, *torchrun.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+        timeout=300,
+        capture_output=True,
+    )
+    assert np.load(tmp_path / "codes.npy").shape == (75, 2)

@@ -19,7 +19,7 @@ _NOT_FITTED = {"device_", "_versions"}
 
 
 @contextmanager
-def in_group(estimator, group):
+def in_group(estimator, group, continues):
     """Open the group of a fit; errors of the body are raised on all ranks.
 
     Callbacks are those of rank 0: another rank has none in the body.
@@ -28,12 +28,22 @@ def in_group(estimator, group):
     ----------
     estimator : LatentTransformer
     group : None, "world" or ProcessGroup
+    continues : bool
+        Whether the training continues from a fitted model.
     """
     group = open_group(group)
     hidden = {}
     if not group.is_main and "_skl_callbacks" in vars(estimator):
         hidden["_skl_callbacks"] = vars(estimator).pop("_skl_callbacks")
     with group.sharing_errors():
+        main, *others = group.gather(continues)
+        for rank, other in enumerate(others, start=1):
+            if other != main:
+                one, none = (rank, 0) if other else (0, rank)
+                raise ValueError(
+                    f"Rank {one} of {group.size} continues a fitted model, and rank {none} has "
+                    "none: load the same model on all ranks."
+                )
         yield group
         # An error of any rank up to here ends the fit on all.
         group.agree(False)

@@ -147,9 +147,9 @@ class LatentTransformer(
         whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
         and a sparse matrix are read batch by batch, and are not copied once they are large.
         """
-        with training_mode(self.precision), in_group(self, group) as group:
+        continues = bool(self.warm_start) and hasattr(self, "_fitted")
+        with training_mode(self.precision), in_group(self, group, continues) as group:
             self._validate_params()
-            continues = self.warm_start and hasattr(self, "_fitted")
             rows = self._validate(X, reset=not continues, training=True, group=group)
             rows_val = None if X_val is None else check_validation_rows(self, X_val)
             training = Training(self, rows, rows_val, table=X, continues=continues, group=group)
@@ -192,9 +192,9 @@ class LatentTransformer(
         self : object
             The fitted estimator.
         """
-        with training_mode(self.precision), in_group(self, group) as group:
+        continues = hasattr(self, "_fitted")
+        with training_mode(self.precision), in_group(self, group, continues) as group:
             self._validate_params()
-            continues = hasattr(self, "_fitted")
             # Later chunks may have categories that the first one only declares.
             rows = self._validate(
                 X, reset=not continues, training=True, keep_declared=True, group=group

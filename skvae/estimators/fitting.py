@@ -87,6 +87,7 @@ class Training:
             estimator,
             continues,
             **{
+                "another method": "partial_fit" if one_pass else "fit",
                 "another use of X_val": X_val is not None,
                 "another kind of device": device.type,
             },

@@ -78,12 +78,13 @@ class GroupSteps(OwnSteps):
         """Return the parts of an order of the rows of this rank."""
         # A new epoch: an earlier wish to stop has been met.
         self._wants_stop = self._stops = False
+        self.group.begin_steps(self._buffers.flats)
         return order.tensor_split(self.n_steps, dim=-1)
 
     def join_gradients(self, done, n_own):
         """Average the gradients over the rows of all ranks."""
-        for buffer in self._buffers.fill(n_own / self._sizes[done - 1]):
-            self._stops |= self.group.add(buffer, self._wants_stop)
+        self._buffers.fill(n_own / self._sizes[done - 1])
+        self._stops = self.group.add(self._wants_stop, done == self.n_steps)
         self._buffers.give_back()
 
     def ends(self, stop):
@@ -108,35 +109,42 @@ class _Buffers:
     Parameters
     ----------
     parameters : list of Parameter
+
+    Attributes
+    ----------
+    flats : list of Tensor
+        The buffers; the first has two elements more.
     """
 
     def __init__(self, parameters):
         self._parameters = parameters
-        self._flats, self._views = {}, []
-        for dtype in {p.dtype for p in parameters}:
-            own = [p for p in parameters if p.dtype == dtype]
-            n_elements = sum(p.numel() for p in own)
-            self._flats[dtype] = torch.zeros(n_elements, dtype=dtype, device=own[0].device)
-        starts = dict.fromkeys(self._flats, 0)
-        for parameter in parameters:
-            start, shape = starts[parameter.dtype], (parameter.shape, parameter.stride())
-            flat = self._flats[parameter.dtype]
+        self._views, starts = [], {}
+        for p in parameters:
+            starts[p.dtype] = starts.get(p.dtype, 0) + p.numel()
+        device = parameters[0].device
+        extra = [2] + [0] * (len(starts) - 1)
+        flats = {
+            dtype: torch.zeros(size + more, dtype=dtype, device=device)
+            for (dtype, size), more in zip(starts.items(), extra, strict=True)
+        }
+        self.flats = list(flats.values())
+        starts = dict.fromkeys(flats, 0)
+        for p in parameters:
             # In the memory layout of the parameter, which the optimiser relies on.
-            self._views.append(flat.as_strided(*shape, storage_offset=start))
-            starts[parameter.dtype] += parameter.numel()
+            view = flats[p.dtype].as_strided(p.shape, p.stride(), starts[p.dtype])
+            self._views.append(view)
+            starts[p.dtype] += p.numel()
 
     @torch.no_grad()
     def fill(self, weight):
-        """Return the buffers with the gradients times a weight; those that are None are 0."""
+        """Fill the buffers with the gradients times a weight; those that are None are 0."""
         pairs = zip(self._views, self._parameters, strict=True)
         there = [(view, p.grad) for view, p in pairs if p.grad is not None]
         if len(there) < len(self._views):
-            torch._foreach_zero_(list(self._flats.values()))
+            torch._foreach_zero_(self.flats)
         if there:
             torch._foreach_copy_(*map(list, zip(*there, strict=True)))
-        flats = list(self._flats.values())
-        torch._foreach_mul_(flats, weight)
-        return flats
+        torch._foreach_mul_(self.flats, weight)
 
     def give_back(self):
         """Make the buffers the gradients of the parameters."""
