@@ -95,9 +95,10 @@ def main():
     warnings.simplefilter("ignore")
     delays = []
     with cluster, Client(cluster) as client:
-        X = da.random.RandomState(0).normal(size=(2000, 20), chunks=(250, 20)).persist()
 
         def fit(epochs):
+            # New rows, else those that were lost would all be on the worker that is left.
+            X = da.random.normal(size=(2000, 20), chunks=(250, 20))
             estimator = VAETransformer(max_iter=epochs, early_stopping=False)
             return skvae.dask.fit(estimator, X)
 
