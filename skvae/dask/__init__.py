@@ -29,7 +29,7 @@ if find_spec("dask") is None or find_spec("distributed") is None:
         "skvae.dask needs Dask and its distributed scheduler: pip install 'skvae[dask]'"
     )
 
-from skvae.dask.training import fit
 from skvae.dask.lazy import impute, inverse_transform, score_samples, transform
+from skvae.dask.training import fit
 
 __all__ = ["fit", "impute", "inverse_transform", "score_samples", "transform"]
