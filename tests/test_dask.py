@@ -116,7 +116,7 @@ def test_a_result_that_is_lost_with_its_worker_is_not_waited_for(client, ranks):
 
 def test_a_busy_worker_is_waited_for_until_the_timeout(client, ranks):
     busy = [
-        client.submit(time.sleep, 4, key=f"busy-{rank.address}", workers=[rank.address])
+        client.submit(time.sleep, 2.5, key=f"busy-{rank.address}", workers=[rank.address])
         for rank in ranks
     ]
     with pytest.raises(RuntimeError, match="did not begin within 1 seconds"):
@@ -195,7 +195,7 @@ def test_the_first_ctrl_c_asks_the_ranks_to_end(client, ranks):
 def test_the_second_ctrl_c_raises(client, ranks):
     def slow(chunks, group, should_stop):
         steps(chunks, group, should_stop)
-        time.sleep(3)
+        time.sleep(1.5)
 
     press = os.kill, os.getpid(), signal.SIGINT
     with after(0.5, *press), after(1.0, *press), pytest.raises(KeyboardInterrupt):
