@@ -4,6 +4,7 @@ from skvae.estimators import (
     TRUSTED_TYPES,
     AutoencoderTransformer,
     VAEImputer,
+    VAEOutlierDetector,
     VAETransformer,
 )
 
@@ -13,6 +14,7 @@ __all__ = [
     "TRUSTED_TYPES",
     "AutoencoderTransformer",
     "VAEImputer",
+    "VAEOutlierDetector",
     "VAETransformer",
     "__version__",
 ]

@@ -1,4 +1,39 @@
-"""Callbacks for :mod:`sklearn.callback` that need no display."""
+"""Callbacks for :mod:`sklearn.callback` that need no display.
+
+A callback of one's own is a class with four methods, `setup`, `on_fit_task_begin`,
+`on_fit_task_end` and `teardown`. At the end of each epoch, ``context.epoch_history`` is a dict
+of that epoch's values of ``history_``: ``loss``, ``reconstruction``, ``kl`` and, with held-out
+rows, the same with the prefix ``validation_``, in nats per row and the units of the data.
+
+With ``early_stopping="cv"``, as "auto" is for small tables, ``context.parent.task_name`` is
+first "cross-validation", where the values are means over the folds, and then "final training",
+of the model that is kept. ``examples/optuna_pruning.py`` and ``examples/mlflow_logging.py``
+have a callback each for Optuna and MLflow.
+
+Examples
+--------
+>>> from sklearn.datasets import load_iris
+>>> from skvae import VAETransformer
+>>> class PrintLosses:
+...     def setup(self, estimator, context):
+...         pass
+...
+...     def on_fit_task_begin(self, estimator, context):
+...         pass
+...
+...     def on_fit_task_end(self, estimator, context):
+...         if context.task_name == "epoch":
+...             loss = context.epoch_history["validation_loss"]
+...             print(f"{context.parent.task_name}, epoch {context.task_id}: {loss:.1f}")
+...
+...     def teardown(self, estimator, context):
+...         pass
+>>> vae = VAETransformer(max_iter=2, random_state=0).set_callbacks(PrintLosses())
+>>> _ = vae.fit(load_iris().data)  # doctest: +ELLIPSIS
+cross-validation, epoch 0: ...
+cross-validation, epoch 1: ...
+final training, epoch 0: ...
+"""
 
 import copy
 import errno

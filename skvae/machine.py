@@ -3,7 +3,9 @@
 import os
 import re
 import threading
-from contextlib import ExitStack, contextmanager, nullcontext
+import warnings
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -66,9 +68,58 @@ _CUDA_FLOAT32 = (
     torch.backends.cudnn.rnn,  # type: ignore[attr-defined]
     torch.backends.cuda.matmul,
 )
+# That of the CPU's products is changed too by the older setting of matrix products.
+_FLOAT32 = (*_CUDA_FLOAT32, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+with suppress(RuntimeError), warnings.catch_warnings(action="ignore"):
+    # Torch 2.9 warns once, at the first use of an older name of these.
+    torch.get_float32_matmul_precision()
 _lock = threading.Lock()
 _requests: list[str] = []
-_before: list[str] = []
+
+
+@dataclass(frozen=True)
+class _Float32Settings:
+    """torch's settings for float32 as they are.
+
+    There are older names for them, ``allow_tf32`` and `torch.get_float32_matmul_precision`,
+    which raise an error where the new names say something else.
+
+    Attributes
+    ----------
+    precisions : list of str
+        Those of `_FLOAT32`, or only of its first parts.
+    older : tuple of (str, bool) or None
+        Of matrix products and of cuDNN by the older names; None if reading raises an error.
+    """
+
+    precisions: list
+    older: tuple | None
+
+    @classmethod
+    def read(cls):
+        precisions = [part.fp32_precision for part in _FLOAT32]
+        try:
+            older = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        except RuntimeError:
+            older = None
+        return cls(precisions, older)
+
+    def with_cuda(self, precision):
+        """Return the settings with another precision on CUDA, "ieee" or "tf32"."""
+        tf32 = precision == "tf32"
+        older = None if self.older is None else ("high" if tf32 else "highest", tf32)
+        return _Float32Settings([precision] * len(_CUDA_FLOAT32), older)
+
+    def apply(self):
+        if self.older is not None:
+            matmul, torch.backends.cudnn.allow_tf32 = self.older
+            torch.set_float32_matmul_precision(matmul)
+        # After the older ones, which set these too.
+        for part, precision in zip(_FLOAT32, self.precisions, strict=False):
+            part.fp32_precision = precision
+
+
+_before: list[_Float32Settings] = []
 
 
 @contextmanager
@@ -76,12 +127,12 @@ def cuda_float32(tf32=False):
     """Compute float32 on CUDA exactly, or in TF32.
 
     The settings are global: they are exact while any thread needs that, and are restored
-    after the last thread.
+    after the last thread. They can be read by torch's older names too.
     """
     request = "tf32" if tf32 else "ieee"
     with _lock:
         if not _requests:
-            _before[:] = [part.fp32_precision for part in _CUDA_FLOAT32]
+            _before[:] = [_Float32Settings.read()]
         _requests.append(request)
         _set_cuda_float32()
     try:
@@ -93,9 +144,10 @@ def cuda_float32(tf32=False):
 
 
 def _set_cuda_float32():
-    strictest = "ieee" if "ieee" in _requests else "tf32"
-    for part, before in zip(_CUDA_FLOAT32, _before, strict=True):
-        part.fp32_precision = strictest if _requests else before
+    (settings,) = _before
+    if _requests:
+        settings = settings.with_cuda("ieee" if "ieee" in _requests else "tf32")
+    settings.apply()
 
 
 @contextmanager

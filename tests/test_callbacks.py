@@ -166,6 +166,45 @@ def test_scoring_monitor_logs_the_estimators_own_scores(estimator, mode, quick):
     assert np.isfinite(list(by_task.values())).all()
 
 
+@each_mode
+@each_estimator
+def test_the_context_of_an_epoch_has_its_history(estimator, mode, quick, iris):
+    class Keeper(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            if context.task_name == "epoch":
+                self.stages.setdefault(context.parent.task_name, []).append(
+                    context.epoch_history
+                )
+
+        stages = {}
+
+    keeper, parameters = Keeper(), {"early_stopping": mode, "max_iter": 4}
+    model = quick(estimator, **parameters).set_callbacks(keeper).fit(10 * iris)
+    final = keeper.stages["final training" if mode == "cv" else "fit"]
+    for name, values in model.history_.items():
+        assert [epoch[name] for epoch in final] == values.tolist()
+    if mode == "cv":
+        folds = [epoch["validation_loss"] for epoch in keeper.stages["cross-validation"]]
+        assert len(folds) == 4
+        assert folds[: model.n_iter_] == model.history_["validation_loss"].tolist()
+
+
+def test_a_callback_that_prunes_by_the_folds_leaves_an_earlier_fit(quick, iris):
+    class PrunedError(Exception):
+        pass
+
+    class Pruner(Recorder):
+        def on_fit_task_end(self, estimator, context):
+            if context.epoch_history["validation_loss"] > 0:
+                raise PrunedError
+
+    model = quick(early_stopping="cv").fit(iris)
+    before = outputs(model, iris[:9])
+    with pytest.raises(PrunedError):
+        model.set_callbacks(Pruner()).fit(100 * iris)
+    assert_same(outputs(model, iris[:9]), before)
+
+
 def test_callbacks_get_rows_as_they_came(quick, iris):
     class Keeper(Recorder):
         def on_fit_task_end(self, estimator, context, *, X, y):

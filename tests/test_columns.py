@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import torch
+from scipy.sparse import csr_array
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.data.columns import column_name, errors_name_columns
@@ -81,11 +81,6 @@ def test_a_table_that_cannot_be_searched_keeps_the_original_error(error, quick, 
         raise TypeError("no rows")
 
 
-def test_a_lazy_frame_is_refused_with_what_to_do(quick, iris):
-    with pytest.raises(ValueError, match=r"X is a lazy frame.*pass X\.collect\(\)"):
-        quick().fit(pl.LazyFrame(iris))
-
-
 def test_a_column_without_a_name_has_its_number():
     assert column_name(2, None) == "feature 2"
     assert column_name(2, ["a", "b", "c"]) == "'c'"
@@ -107,9 +102,43 @@ def test_data_that_are_no_table_are_named(data, quick, iris):
             quick().fit(iris, X_val=data)
 
 
-def test_a_tensor_with_a_gradient_is_a_type_error(quick, iris):
-    with pytest.raises(TypeError, match=r"In X: .*detach\(\)"):
-        quick().fit(torch.tensor(iris, requires_grad=True))
+def test_values_that_are_not_finite_are_counted_by_column(quick, iris):
+    X = iris.copy()
+    X[:3, 1], X[4, 2] = np.nan, np.inf
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    tables = (frame, frame.astype("Float64"), pl.DataFrame(frame))
+    with pytest.raises(
+        ValueError, match=r"(?s)contains infinity.*by column: feature 2 \(1\)\."
+    ):
+        quick().fit(X)
+    for table in tables:
+        with pytest.raises(ValueError, match=r"(?s)contains NaN.*by column: 'b' \(3\)\."):
+            quick(AutoencoderTransformer).fit(table)
+    for rows in (X, X.tolist(), csr_array(X), X.astype(object)):
+        with pytest.raises(ValueError, match=r"(?s)contains NaN.*by column: feature 1 \(3\)\."):
+            quick(AutoencoderTransformer).fit(rows)
+    wide = np.full((3, 12), np.nan)
+    with pytest.raises(ValueError, match=r"feature 9 \(3\) and 2 more\."):
+        quick(AutoencoderTransformer).fit(wide)
+
+
+class ArrowTable:
+    """What pyarrow's tables do, whose `columns` are no names."""
+
+    shape = (3, 2)
+    column_names = ("a", "b")
+    columns = (np.ones(3), np.array(["x", "y", "z"]))
+
+    def __getitem__(self, name):
+        return self.columns[self.column_names.index(name)]
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(np.column_stack(self.columns), dtype=dtype)
+
+
+def test_a_column_of_an_arrow_table_is_named(quick):
+    with pytest.raises(ValueError, match=r"In column 'b' of X: could not convert.*'x'"):
+        quick().fit(ArrowTable())
 
 
 def test_masked_values_are_refused_and_an_empty_mask_is_not(quick, iris):

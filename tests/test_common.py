@@ -3,7 +3,12 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import AutoencoderTransformer, VAEImputer, VAETransformer
+from skvae import (
+    AutoencoderTransformer,
+    VAEImputer,
+    VAEOutlierDetector,
+    VAETransformer,
+)
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
@@ -21,6 +26,7 @@ CONFIGURATIONS = [
     VAETransformer(network=MLP(batch_norm=True), max_iter=5),
     VAEImputer(),
     VAEImputer(latent_dim=1, max_iter=5, add_indicator=True, keep_empty_features=True),
+    VAEOutlierDetector(),
     AutoencoderTransformer(max_iter=5),
     AutoencoderTransformer(noise=0.3, max_iter=5, early_stopping=False),
     AutoencoderTransformer(noise=0.3, corruption="masking", max_iter=5, early_stopping="cv"),

@@ -8,6 +8,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("plot_*.py"))
+# What they need beyond the test dependencies.
+NEEDED = {"plot_onnx_export": ["onnx", "onnxscript", "onnxruntime"]}
 
 
 def test_there_are_examples():
@@ -17,7 +19,11 @@ def test_there_are_examples():
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 # Whether a short training has settled may differ between processors.
 @pytest.mark.filterwarnings("default::sklearn.exceptions.ConvergenceWarning")
+# Of torch's exporter.
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 def test_example_runs_and_draws(script, tmp_path, monkeypatch):
+    for module in NEEDED.get(script.stem, []):
+        pytest.importorskip(module)
     matplotlib.use("agg")
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}

@@ -143,6 +143,26 @@ def cuda_settings():
     return tuple(part.fp32_precision for part in parts)
 
 
+def older_settings():
+    """Reading them raises an error where they say something else than `cuda_settings`."""
+    backends = torch.backends
+    matmul = torch.get_float32_matmul_precision()
+    return matmul, backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+
+
+@pytest.fixture
+def float32_settings():
+    """Put back what a test changes."""
+    matmul = torch.backends.mkldnn.matmul
+    before, older, on_cpu = cuda_settings(), older_settings(), matmul.fp32_precision
+    yield
+    torch.set_float32_matmul_precision(older[0])
+    torch.backends.cudnn.allow_tf32 = older[2]
+    parts = (torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul)
+    for part, precision in zip((*parts, matmul), (*before, on_cpu), strict=True):
+        part.fp32_precision = precision
+
+
 def test_float32_is_exact_on_cuda_and_torch_settings_come_back():
     before = cuda_settings()
     with cuda_float32(tf32=True):
@@ -150,6 +170,32 @@ def test_float32_is_exact_on_cuda_and_torch_settings_come_back():
         with cuda_float32(), cuda_float32(tf32=True):
             assert set(cuda_settings()) == {"ieee"}
         assert set(cuda_settings()) == {"tf32"}
+    assert cuda_settings() == before
+
+
+@pytest.mark.usefixtures("float32_settings")
+@pytest.mark.parametrize("products", ["highest", "high", "medium"])
+@pytest.mark.parametrize("cudnn", [True, False])
+def test_the_settings_can_be_read_by_their_older_names(products, cudnn):
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = cudnn
+    on_cpu = torch.backends.mkldnn.matmul
+    before = (cuda_settings(), older_settings(), on_cpu.fp32_precision)
+    with cuda_float32():
+        assert older_settings() == ("highest", False, False)
+    with cuda_float32(tf32=True):
+        assert older_settings() == ("high", True, True)
+    assert (cuda_settings(), older_settings(), on_cpu.fp32_precision) == before
+
+
+@pytest.mark.usefixtures("float32_settings")
+def test_settings_that_contradict_each_other_are_left_so():
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    with pytest.raises(RuntimeError, match="mix of the legacy and new"):
+        older_settings()
+    before = cuda_settings()
+    with cuda_float32():
+        assert set(cuda_settings()) == {"ieee"}
     assert cuda_settings() == before
 
 
@@ -185,12 +231,12 @@ def test_training_sets_them_where_there_is_cuda(monkeypatch, quick, iris):
     forward = Conditional.forward
 
     def note(self, x):
-        seen.update(cuda_settings())
+        seen.update([*cuda_settings(), older_settings()])
         return forward(self, x)
 
     monkeypatch.setattr(Conditional, "forward", note)
     quick(device="cpu").fit(iris)
-    assert seen == {"ieee"}
+    assert seen == {"ieee", ("highest", False, False)}
 
 
 def test_tf32_without_cuda_is_refused_before_training(quick, iris):

@@ -61,7 +61,7 @@ def _pythons_own_handler():
 def test_each_epoch_is_one_line_in_the_units_of_the_data(capsys):
     progress = Progress(log_jacobian=10.0)
     progress.end_epoch({"loss": [5.0], "kl": [1.0]})
-    progress.end_epoch()
+    progress.end_epoch({"loss": [6.0]}, prints=False)
     progress.end_epoch({"loss": [5.0, 4.0], "validation_loss": [7.0, 6.0]})
     assert capsys.readouterr().out.splitlines() == [
         "Epoch 1, loss = -5.0000",

@@ -15,7 +15,12 @@ from torch import nn
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP, ModuleNetwork
-from skvae.training.result import Result, join_histories, train_and_record
+from skvae.training.result import (
+    Result,
+    in_data_units,
+    join_histories,
+    train_and_record,
+)
 
 MODES = [False, True, "cv"]
 each_mode = pytest.mark.parametrize("mode", MODES)
@@ -119,7 +124,7 @@ def test_histories_get_the_jacobian_where_a_density_is():
     for loss in (1.0, 2.0):
         result.record([loss, 0.5 - loss, 0.5])
     result.history["validation_loss"] = [3.0, 4.0]
-    history = result.history_in_data_units(10.0)
+    history = in_data_units(result.history, 10.0)
     assert {name: values.tolist() for name, values in history.items()} == {
         "loss": [-9.0, -8.0],
         "reconstruction": [9.5, 8.5],

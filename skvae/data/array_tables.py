@@ -38,8 +38,6 @@ class ArrayTable:
     text_remedy = "Convert it to codes"
 
     def __init__(self, X):
-        if hasattr(X, "collect"):
-            raise ValueError("X is a lazy frame, which has no values yet: pass X.collect().")
         self._given = X
         X = masked_as_nan(X)
         if not isinstance(X, np.ndarray):

@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from skvae.data.unit_modules import pieces_to_scores
+
 # In place of infinity: the end of the interval of a lowest or highest value that is tied.
 FAR = 1e6
 # Most values that are all tied ones, and the largest share of values that occur once.
@@ -101,6 +103,16 @@ class ColumnMap:
         """The upper end of each tied value's scores."""
         return self.scores[self._steps + 1]
 
+    @property
+    def offset(self):
+        """A value near all others, if these are far from zero; else 0."""
+        low, high = self.values[[0, -1]]
+        return low if min(abs(low), abs(high)) > high - low else 0.0
+
+    def pieces(self):
+        """Return the straight pieces of the map from values less `offset`."""
+        return pieces_to_scores(self)
+
     @cached_property
     def tied_scores(self):
         """The score of each tied value: the mean of a normal variable in its interval."""
@@ -140,7 +152,14 @@ class ColumnMap:
 
     def to_values(self, u):
         """Return the values of scores, within the range of the training values."""
-        x = np.interp(u, self.scores, self.values)
+        return self.rounded(self.line_at(u))
+
+    def line_at(self, u):
+        """Return the values of scores, also of whole numbers not rounded."""
+        return np.interp(u, self.scores, self.values)
+
+    def rounded(self, x):
+        """Return numbers such as those of the column: whole ones, if all are."""
         return np.rint(x) if self.whole else x
 
     def log_jacobian(self, x):

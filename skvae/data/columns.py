@@ -6,6 +6,10 @@ from contextlib import contextmanager, suppress
 from numbers import Integral
 
 import numpy as np
+from scipy import sparse
+
+# What scikit-learn's errors say that an array contains, and what finds it.
+_NOT_FINITE = {"NaN": np.isnan, "infinity": np.isinf}
 
 
 @contextmanager
@@ -32,10 +36,6 @@ def errors_name_columns(data, name):
             f"{name} is a masked array, and {np.ma.count_masked(data)} of its values are "
             "masked. Fill them, for example with SimpleImputer on X.filled(np.nan)."
         )
-    if hasattr(data, "collect"):
-        raise ValueError(
-            f"{name} is a lazy frame, which has no values yet: pass {name}.collect()."
-        )
     try:
         # NumPy would warn about an infinity before the error is raised.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -43,7 +43,8 @@ def errors_name_columns(data, name):
     # torch raises RuntimeError if a tensor cannot be converted to an array.
     except (ValueError, TypeError, RuntimeError) as error:
         if not isinstance(error, RuntimeError) and re.search(rf"\b{name}\b", str(error)):
-            where = _not_finite_columns(data) if "contains" in str(error) else None
+            word = next((w for w in _NOT_FINITE if f"contains {w}" in str(error)), None)
+            where = None if word is None else _counts_by_column(data, word)
             if where is None:
                 raise
             raise ValueError(f"{error}\n{where}") from error
@@ -62,33 +63,73 @@ def column_name(column, feature_names):
     return f"feature {name}" if isinstance(name, Integral) else repr(name)
 
 
+def column_labels(data):
+    """Return the labels of a frame's columns, or None if it has none."""
+    # pyarrow has the columns themselves under the other name.
+    return getattr(data, "column_names", getattr(data, "columns", None))
+
+
 def _first_bad_column(data):
     """Return the first column with values that are not real numbers, or None if unknown."""
     # Errors in reading another library's table must not replace the original error.
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
-        is_frame = hasattr(data, "columns")
-        is_array = isinstance(data, np.ndarray) and data.ndim == 2 and data.dtype.kind in "OUS"
-        cells = getattr(data, "iloc", data)
-        for i in range(data.shape[1] if is_frame or is_array else 0):
-            if not _is_real(cells[:, i]):
-                return f"column {data.columns[i]!r}" if is_frame else f"feature {i}"
+        for place, values in _columns(data):
+            if not _is_real(values):
+                return place
     return None
 
 
-def _not_finite_columns(data):
-    """Return a sentence on which columns have NaN or infinity, or None if unknown."""
+def _counts_by_column(data, word):
+    """Return a sentence on how many cells of which columns are not finite, or None.
+
+    `word` is a key of `_NOT_FINITE`.
+    """
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
-        names = getattr(data, "columns", None)
-        values = np.asarray(data, dtype=np.float64)
-        counts = np.count_nonzero(~np.isfinite(values), axis=0)
-        listed = [
-            f"{'feature ' + str(j) if names is None else repr(names[j])} ({counts[j]})"
-            for j in np.flatnonzero(counts)
-        ]
+        is_bad = _NOT_FINITE[word]
+        counts = [(j, is_bad(_floats(values)).sum()) for j, values in _columns(data)]
+        listed = [f"{j.removeprefix('column ')} ({count})" for j, count in counts if count]
         if listed:
             more = f" and {len(listed) - 10} more" if len(listed) > 10 else ""
-            return f"Cells that are not finite, by column: {', '.join(listed[:10])}{more}."
+            return f"Cells with {word} by column: {', '.join(listed[:10])}{more}."
     return None
+
+
+def _columns(data):
+    """Iterate over the columns of a frame, an array, a list or a sparse matrix.
+
+    As how errors name each, and its values; of a sparse matrix only those that are stored.
+    """
+    names = column_labels(data)
+    if names is not None:
+        for j, name in enumerate(names):
+            values = data.iloc[:, j] if hasattr(data, "iloc") else data[name]
+            yield f"column {name!r}", values
+    elif sparse.issparse(data):
+        columns = data.tocsc()
+        for j in range(data.shape[1]):
+            yield f"feature {j}", columns.data[columns.indptr[j] : columns.indptr[j + 1]]
+    else:
+        cells = data if isinstance(data, np.ndarray) else np.array(data, dtype=object)
+        if cells.ndim == 2:
+            for j in range(cells.shape[1]):
+                yield f"feature {j}", cells[:, j]
+
+
+def _floats(values):
+    """Return a column as floats, with NaN for what is missing; strings may be numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError):
+        # pandas.NA and the like.
+        cells = np.asarray(values, dtype=object)
+        return np.array([_float(cell) for cell in cells])
+
+
+def _float(cell):
+    try:
+        return float(cell)
+    except (ValueError, TypeError):
+        return np.nan
 
 
 def _is_real(column):

@@ -7,6 +7,7 @@ import numpy as np
 
 from skvae.data.column_map import ColumnMap
 from skvae.data.rows import BLOCK_ELEMENTS, blocks, dense, evenly_spaced, row_slices
+from skvae.data.unit_modules import OfScores, ToScores, straight_pieces
 from skvae.data.units import Units
 from skvae.group import joined
 
@@ -121,10 +122,25 @@ class NormalScores(Units):
 
     def to_data(self, U):
         """Map scores back into the units of the data, in the dtype of `U`."""
+        return self._by_column(lambda one: one.to_values, U)
+
+    def means_to_data(self, means):
+        """Return means that are in the units of the data already; of whole numbers, rounded."""
+        return self._by_column(lambda one: one.rounded, means)
+
+    def _by_column(self, function_of, U):
         out = np.empty_like(U)
         for j, one in enumerate(self._each):
-            out[:, j] = one.to_values(U[:, j])
+            out[:, j] = function_of(one)(U[:, j])
         return out
+
+    def modules(self):
+        """Return torch modules that map rows to scores, and means as `means_to_data` does."""
+        offsets = np.array([one.offset for one in self._each])
+        to_scores = ToScores(offsets, [one.pieces() for one in self._each])
+        mapped = np.array([one is not None for one in self.maps])
+        loc, scale = np.where(mapped, 0.0, self.loc), np.where(mapped, 1.0, self.scale)
+        return to_scores, OfScores(loc, scale, [one.whole for one in self._each])
 
     @cached_property
     def _each(self):
@@ -138,12 +154,22 @@ class _Scaled:
 
     loc: float
     scale: float
+    whole = False
+
+    @property
+    def offset(self):
+        return self.loc
+
+    def pieces(self):
+        return straight_pieces(lambda x: x / self.scale, np.zeros(1), self.scale)
 
     def to_scores(self, x):
         return (x - self.loc) / self.scale
 
     def to_values(self, u):
         return u * self.scale + self.loc
+
+    rounded = to_values
 
     def log_jacobian(self, x):
         return np.where(np.isnan(x), 0.0, -np.log(self.scale))

@@ -122,42 +122,6 @@ def extremes(X):
     return np.where(has_values, lowest, 0), np.where(has_values, highest, 0)
 
 
-def observed_part(block):
-    """Return a tensor with 0 for missing values, and the number of values of each feature."""
-    # The sum is NaN if one of the values is, and much faster than to test each.
-    if not block.sum().isnan():
-        return block, len(block)
-    missing = block.isnan()
-    return block.masked_fill(missing, 0.0), len(block) - missing.sum(0)
-
-
-def feature_means(rows):
-    """Return the mean of each feature of rows in model units, in float64 on the CPU."""
-    return _mean_over_rows(block.double() for block in blocks(rows))
-
-
-def feature_moments(rows):
-    """Return the mean and the variance of each feature, in float64 on the CPU."""
-    mean = feature_means(rows)
-    centre = mean.to(rows.device)
-    return mean, _mean_over_rows((block - centre).square() for block in blocks(rows))
-
-
-def _mean_over_rows(tensors):
-    """Return the mean of each feature over its values in several blocks; 0 without values."""
-    total = counts = 0
-    for block in tensors:
-        block, n_values = observed_part(block)
-        total, counts = total + block.sum(0), counts + n_values
-    total, counts = joined_sums(total, counts)
-    return (total / counts.clamp(min=1)).cpu()
-
-
-def joined_sums(total, counts):
-    """Return sums and numbers of values per feature over the rows of all ranks, as tensors."""
-    return joined().sum(total, torch.as_tensor(counts, device=total.device).expand_as(total))
-
-
 def count_rows(rows):
     """Return the number of rows; in a group that of all ranks."""
     return joined().sum(len(rows))[0]

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from skvae.data.missing import has_missing
 from skvae.data.rows import blocks, extremes, row_slices
+from skvae.data.unit_modules import Standardizing, Unstandardizing
 from skvae.group import joined
 
 
@@ -171,6 +172,19 @@ class Units:
         if self.is_identity:
             return U
         return (U * self.scale + self.loc).astype(U.dtype, copy=False)
+
+    def means_to_data(self, means):
+        """Map means of p(x|z), as the likelihood's head gives them, into those of the data."""
+        return self.to_data(means)
+
+    def modules(self):
+        """Return torch modules that map rows to model units, and means as `means_to_data`."""
+        return Standardizing(self.loc, self.scale), Unstandardizing(self.loc, self.scale)
+
+
+def column_maps(units):
+    """Return the map of each column to normal scores; None for those without one."""
+    return getattr(units, "maps", (None,) * units.n_features)
 
 
 def count_values(X):

@@ -7,6 +7,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from skvae.data.inputs import as_table
+from skvae.data.missing import masked_as_nan
 from skvae.display.columns import is_mixed, missing_cells
 
 
@@ -117,8 +119,7 @@ def _rows(rows):
 
 def check_rows(X, name="X"):
     """Return rows as a numeric array, with NaN for missing values."""
-    if isinstance(X, np.ma.MaskedArray):
-        X = X.astype(float).filled(np.nan)
+    X = masked_as_nan(as_table(X, name))
     return check_array(X, ensure_all_finite="allow-nan", input_name=name)
 
 

@@ -2,6 +2,7 @@
 
 from skvae.estimators.autoencoder import AutoencoderTransformer
 from skvae.estimators.imputer import VAEImputer
+from skvae.estimators.outlier_detector import VAEOutlierDetector
 from skvae.estimators.vae import VAETransformer
 from skvae.likelihoods import LIKELIHOODS, CodedCategorical, Mixed
 from skvae.networks import NETWORKS, ModuleNetwork
@@ -11,6 +12,7 @@ _CLASSES = (
     VAETransformer,
     AutoencoderTransformer,
     VAEImputer,
+    VAEOutlierDetector,
     ModuleNetwork,
     *NETWORKS.values(),
     *LIKELIHOODS.values(),
@@ -19,13 +21,15 @@ _CLASSES = (
     *POSTERIORS.values(),
 )
 
-# Types in a `device` parameter or a scikit-learn search that skops does not trust by default;
-# by name, because importing them takes time.
+# What a `device` parameter or a scikit-learn search may contain that skops does not trust by
+# default; by name, because importing them takes time.
 _OTHERS = (
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.model_selection._split.KFold",
     "sklearn.model_selection._split.StratifiedKFold",
+    "skvae.metrics.log_likelihood_scorer",
+    "skvae.metrics.reconstruction_scorer",
     "torch.device",
 )
 
@@ -35,4 +39,10 @@ TRUSTED_TYPES = sorted(
     [*(f"{cls.__module__}.{cls.__qualname__}" for cls in _CLASSES), *_OTHERS]
 )
 
-__all__ = ["TRUSTED_TYPES", "AutoencoderTransformer", "VAEImputer", "VAETransformer"]
+__all__ = [
+    "TRUSTED_TYPES",
+    "AutoencoderTransformer",
+    "VAEImputer",
+    "VAEOutlierDetector",
+    "VAETransformer",
+]

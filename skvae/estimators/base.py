@@ -7,18 +7,21 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.components import resolve
-from skvae.data.columns import errors_name_columns
 from skvae.data.rows import apply_in_blocks
 from skvae.estimators.agreement import in_group
+from skvae.estimators.export import ExportMixin
 from skvae.estimators.fit_warnings import warn_of_result
 from skvae.estimators.fitting import Training
 from skvae.estimators.state import FittedState, restored_on_failure
-from skvae.estimators.validation import DTYPES, check_validation_rows, validate_rows
+from skvae.estimators.validation import (
+    check_validation_rows,
+    validate_codes,
+    validate_rows,
+)
 from skvae.group import ALONE
 from skvae.training.diagnosis import not_finite, warn_of_overflow
 from skvae.training.fit import fit_model
@@ -30,6 +33,7 @@ class LatentTransformer(
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
+    ExportMixin,
     BaseEstimator,
 ):
     """Base of the estimators. Not to be used directly."""
@@ -99,8 +103,9 @@ class LatentTransformer(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training rows. Sparse ones are converted to CSR. `VAETransformer` accepts NaN, and
-            what a frame or masked array has in its place, as missing values.
+            Training rows. Sparse ones are converted to CSR, tensors of torch to arrays.
+            `VAETransformer` accepts NaN, and what a frame or masked array has in its place,
+            as missing values.
         y : None
             Ignored.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
@@ -131,11 +136,13 @@ class LatentTransformer(
         Notes
         -----
         For callbacks (``set_callbacks``, see :mod:`sklearn.callback`) each epoch is a task;
-        in "cv" mode the epochs are subtasks of "cross-validation" and "final training". The
+        in "cv" mode the epochs are subtasks of "cross-validation" and "final training". At
+        the end of an epoch ``context.epoch_history`` has its values of `history_`, in
+        "cross-validation" the means of the folds (examples in :mod:`skvae.callbacks`). The
         fitted estimator that a callback is given has the current state at the end of an
-        epoch, and the state that is kept at the end of `fit`. A callback may stop the
-        training; if it raises an error, an earlier fit is kept. `ScoringMonitor` needs a
-        `y`, which is not used here. `partial_fit` calls no callbacks.
+        epoch, and the state that is kept at the end of `fit`; in "cross-validation" it is
+        None. A callback may stop the training; if it raises an error, an earlier fit is kept.
+        `ScoringMonitor` needs a `y`, which is not used here. `partial_fit` calls no callbacks.
 
         Ctrl-C ends the training after the current step and keeps the best state on held-out
         rows, which may be the start, or without these the current state. In "cv" mode it is
@@ -239,15 +246,9 @@ class LatentTransformer(
             dtypes (numbers are rounded for those of integers), else in the codes' dtype.
         """
         check_is_fitted(self)
-        with errors_name_columns(X, "Z"):
-            Z = check_array(X, dtype=DTYPES, input_name="Z", estimator=self)
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
-                f"latent_dim={self._n_features_out}: pass codes as returned by transform."
-            )
+        Z = validate_codes(self, X, self._n_features_out)
         means = self._apply(lambda model, z: model.decoded_rows(z), Z, units=None)
-        return self._decode(means)
+        return self._decode(means, are_means=True)
 
     def score(self, X, y=None):
         """Mean of `score_samples` over the rows of X.
@@ -278,15 +279,15 @@ class LatentTransformer(
             X = validate_rows(self, X, reset=reset, min_rows=least, keep_declared=keep_declared)
         return X if training else self._architecture.likelihood.clip(X)
 
-    def _decode(self, U):
-        """Return rows in model units as a table of the kind of `fit`."""
-        rows = self._units.to_data(U)
+    def _decode(self, U, are_means):
+        """Return rows in model units, or means, as a table of the kind of `fit`."""
+        rows = self._units.means_to_data(U) if are_means else self._units.to_data(U)
         return rows if self._encoding is None else self._encoding.decode(rows)
 
     def _apply(self, function, X, units="own", n_draws=1):
         """Apply ``function(module, rows)`` to blocks of rows in their own precision.
 
-        The rows of X are in the units of the data; with ``units=None`` they are codes.
+        Rows of X are in the units of the data; with ``units=None`` they are codes.
         """
         apply = partial(
             apply_in_blocks,

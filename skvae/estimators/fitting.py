@@ -11,6 +11,7 @@ from skvae.data.chunks import parts_of
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
+from skvae.data.tables import library_of_frame
 from skvae.estimators.agreement import (
     check_agreement,
     check_not_in,
@@ -29,7 +30,7 @@ from skvae.randomness import RandomStreams, random_generator
 from skvae.training.diagnosis import check_distance, likely_cause
 from skvae.training.evaluation import mean_latent_kl
 from skvae.training.progress import CallbackTasks, is_search_candidate, progress_of
-from skvae.training.result import TrainingDivergedError, join_histories
+from skvae.training.result import TrainingDivergedError, in_data_units, join_histories
 from skvae.training.setup import Plan, Setup, Stopping
 from skvae.training.steps import make_optimizer
 
@@ -147,8 +148,10 @@ class Training:
 
     def _likelihood(self, X, table):
         """Return the likelihood for the columns of the caller's table, encoded as `X`."""
-        table, names = table if hasattr(table, "shape") else X, self.feature_names
-        likelihood = self.architecture.likelihood.resolve_columns(parts_of(table)[0], names)
+        # Of chunks the first has the columns of all.
+        table, rows = parts_of(table)[0], parts_of(X)[0]
+        table = rows if library_of_frame(table) is None else table
+        likelihood = self.architecture.likelihood.resolve_columns(table, self.feature_names)
         likelihood = likelihood_for_columns(likelihood, self.estimator._encoding, X.shape[1])
         with self.group.joining():
             return likelihood.for_data(X, self.architecture.image_shape)
@@ -219,7 +222,9 @@ class Training:
                 # End the search: it must not compare an interrupted fit.
                 progress.raise_on_ctrl_c()
             if hasattr(estimator, "_skl_callbacks"):
-                progress.tasks = CallbackTasks(context, arguments, self.fitted_attributes)
+                progress.tasks = CallbackTasks(
+                    context, arguments, self.fitted_attributes, self.log_jacobian
+                )
             context.call_on_fit_task_begin(**arguments)
             with self.explaining_divergence():
                 yield
@@ -245,7 +250,7 @@ class Training:
         Without a group nothing is exchanged: a snapshot for a callback is of one rank.
         """
         shift, module = self.log_jacobian, result.module
-        history = result.history_in_data_units(shift)
+        history = in_data_units(result.history, shift)
         if self.continues:
             history = join_histories(self.estimator.history_, history)
         best, noise = result.best_score, module.decoder.head.noise_variance()

@@ -21,7 +21,7 @@ N_DRAWS = 512
 def conditional_means(model, x):
     """Return rows with E[x_missing | x_observed] in place of missing values.
 
-    The draws are the same for every row.
+    The draws are the same for every row. The means are such as `Units.means_to_data` takes.
 
     Parameters
     ----------
@@ -34,8 +34,9 @@ def conditional_means(model, x):
     eps = draws_for_all_rows(model, N_DRAWS)
     _, p, log_weights = importance_weights(model, x, eps)
     weights = _truncated(log_weights).softmax(0)
-    means = torch.einsum("dn,dnp->np", weights, p.mean)
-    return x.fill(model.decoder.head.collapse(means))
+    head = model.decoder.head
+    means = torch.einsum("dn,dnp->np", weights, head.means(p))
+    return x.fill(head.collapse(means))
 
 
 def conditional_draws(model, x, rng):

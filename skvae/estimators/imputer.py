@@ -14,11 +14,12 @@ from sklearn.utils.validation import (
 )
 
 from skvae.data.frames import append_columns
+from skvae.data.inputs import as_table
 from skvae.data.missing import masked_as_nan
 from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
 from skvae.estimators.latent_dim import choose_latent_dim
 from skvae.estimators.state import restored_on_failure
-from skvae.estimators.vae import VAETransformer
+from skvae.estimators.vae import VAETransformer, vae_with_parameters_of
 
 
 class VAEImputer(TransformerMixin, BaseEstimator):
@@ -179,7 +180,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             If a parameter is out of range, or `X` has infinity or no value at all.
         """
         self._validate_params()
-        X = masked_as_nan(X)
+        X = masked_as_nan(as_table(X))
         is_mixed = has_other_kinds(self, X)
         rows, missing = read_rows(self, X, is_mixed, reset=True)
         if missing.all():
@@ -203,16 +204,12 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
 
     def _model(self, X, kept, is_mixed):
         """Return the model for the columns that are kept."""
-        parameters = {
-            name: value
-            for name, value in self.get_params(deep=False).items()
-            if name in VAETransformer._get_param_names()
-        }
+        vae = vae_with_parameters_of(self)
         if is_mixed:
             # A mask: positions would be others after a column is dropped.
             listed = _check_categorical_features(X, self.categorical_features)
-            parameters["categorical_features"] = None if listed is None else listed[kept]
-        return VAETransformer(**parameters)
+            vae.set_params(categorical_features=None if listed is None else listed[kept])
+        return vae
 
     def transform(self, X):
         """Fill the missing values of X.
@@ -230,7 +227,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             not used.
         """
         check_is_fitted(self)
-        rows, missing = read_rows(self, masked_as_nan(X), self._is_mixed, reset=False)
+        rows, missing = read_rows(self, masked_as_nan(as_table(X)), self._is_mixed, reset=False)
         known = _safe_indexing(rows, self._kept, axis=1)
         if not np.delete(missing, self._kept, axis=1).all():
             warnings.warn(

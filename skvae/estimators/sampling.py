@@ -7,6 +7,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.data.frames import fill_missing
+from skvae.data.inputs import as_table
 from skvae.estimators.imputation import N_DRAWS as N_IMPUTATION_DRAWS
 from skvae.estimators.imputation import conditional_draws, conditional_means
 from skvae.estimators.validation import check_positive_integer, is_encoded
@@ -45,7 +46,7 @@ class SamplingMixin:
                 return model.decoded_rows(z)
             return torch.from_numpy(model.decoder.head.draw(model.decoder(z), rng))
 
-        return self._decode(self._apply(draw, codes, units=None))
+        return self._decode(self._apply(draw, codes, units=None), are_means=mean)
 
     def impute(self, X, *, sample=False, random_state=None):
         """Fill the missing values of X.
@@ -57,10 +58,8 @@ class SamplingMixin:
         sample : bool, default=False
             False fills in the conditional means given the values of the row that are there, or
             the most likely of coded categories: they minimise the squared error or the number
-            of errors, and are the same on every call. (Numbers with ``marginals="normal"``, as
-            in frames of mixed columns, get the value at the mean of the scores, which is close
-            to a median.) True draws from the conditional distribution; several calls with
-            different seeds are multiple imputations.
+            of errors, and are the same on every call. True draws from the conditional
+            distribution; several calls with different seeds are multiple imputations.
         random_state : int, RandomState instance or None, default=None
             Seeds the draws; None gives new draws on each call.
 
@@ -69,7 +68,7 @@ class SamplingMixin:
         array, sparse matrix or frame of shape (n_samples, n_features)
             A copy of `X` of the same type, columns and dtypes, in which only missing values
             have changed, and categories that `fit` did not see, which count as missing. In
-            columns of integers or booleans they are rounded.
+            columns of integers or booleans they are rounded. Of a tensor it is an array.
 
         Notes
         -----
@@ -78,11 +77,13 @@ class SamplingMixin:
         row without any value gets the mean of the model, or a new row.
         """
         check_is_fitted(self)
+        X = as_table(X)
         rows = self._validate(X)
-        fill = conditional_means
+        fill, to_data = conditional_means, self._units.means_to_data
         if sample:
             fill = partial(conditional_draws, rng=random_generator(random_state))
-        values = self._units.to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
+            to_data = self._units.to_data
+        values = to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
         missing = np.isnan(rows.toarray() if hasattr(rows, "toarray") else rows)
         if is_encoded(self._encoding):
             return self._encoding.fill(X, values, missing)

@@ -267,10 +267,14 @@ class FittedState:
 
 
 def restored_on_failure(method):
-    """Restore all attributes if a method fails, so that an earlier fit stays usable."""
+    """Restore all attributes if a fit fails, so that an earlier one stays usable.
+
+    It fails before it starts if it is given weights of the rows.
+    """
 
     @functools.wraps(method)
     def restoring(estimator, *args, **kwargs):
+        _refuse_weights(estimator, method, kwargs)
         before = vars(estimator).copy()
         try:
             return method(estimator, *args, **kwargs)
@@ -280,3 +284,14 @@ def restored_on_failure(method):
             raise
 
     return restoring
+
+
+def _refuse_weights(estimator, method, kwargs):
+    """Raise TypeError that says what to do instead of passing weights of the rows."""
+    # Python's own error would not.
+    if "sample_weight" in kwargs:
+        raise TypeError(
+            f"{type(estimator).__name__}.{method.__name__} takes no sample_weight: all rows "
+            "count the same. Repeat or draw rows instead, for example with "
+            "sklearn.utils.resample."
+        )

@@ -301,3 +301,10 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     def _objective(self, continues):
         warmup = 0 if continues else self.kl_warmup
         return Objective(OBJECTIVES[self.objective], int(self.n_samples), self.beta, warmup)
+
+
+def vae_with_parameters_of(estimator):
+    """Return a VAETransformer with those parameters that an estimator shares with it."""
+    shared = set(VAETransformer._get_param_names())
+    parameters = estimator.get_params(deep=False)
+    return VAETransformer(**{name: parameters[name] for name in shared & set(parameters)})

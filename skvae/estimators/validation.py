@@ -15,6 +15,7 @@ from sklearn.utils.validation import (
 from skvae.data.chunks import Chunks, map_parts, parts_of
 from skvae.data.columns import column_name, errors_name_columns
 from skvae.data.encoding import TableEncoding
+from skvae.data.inputs import as_table, check_rows_only
 from skvae.data.joint_columns import join_encodings
 from skvae.data.missing import masked_as_nan
 from skvae.data.tables import library_of_frame
@@ -81,6 +82,7 @@ def validate_rows(estimator, X, *, reset, min_rows, keep_declared=False):
 
     With `reset` the estimator's attributes of the columns are set, else they are compared.
     """
+    X = as_table(X)
     if estimator._allow_missing:
         X = map_parts(masked_as_nan, X)
     if reset:
@@ -132,8 +134,23 @@ def _encode(estimator, X, name):
     return rows
 
 
+def validate_codes(estimator, Z, n_codes):
+    """Return codes as an array; errors call it Z."""
+    Z = as_table(Z, "Z", codes=True)
+    with errors_name_columns(Z, "Z"):
+        Z = check_array(Z, dtype=DTYPES, input_name="Z", estimator=estimator)
+    if Z.shape[1] != n_codes:
+        raise ValueError(
+            f"Z has {Z.shape[1]} columns, but this {type(estimator).__name__} has "
+            f"latent_dim={n_codes}: pass codes as returned by transform."
+        )
+    return Z
+
+
 def check_validation_rows(estimator, X_val):
     """Validate `X_val`; error messages name it."""
+    check_rows_only(X_val, "X_val")
+    X_val = as_table(X_val, "X_val")
     if estimator._allow_missing:
         X_val = masked_as_nan(X_val)
     with errors_name_columns(X_val, "X_val"):

@@ -9,14 +9,8 @@ from torch import nn
 from skvae.components import Component
 from skvae.data.columns import column_name
 from skvae.data.kinds import CATEGORY
-from skvae.data.rows import (
-    blocks,
-    clipped,
-    extremes,
-    feature_means,
-    joined_sums,
-    observed_part,
-)
+from skvae.data.means import feature_means
+from skvae.data.rows import blocks, clipped, extremes
 from skvae.data.units import Units
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.row_distribution import RowDistribution
@@ -39,6 +33,9 @@ class Likelihood(Component):
     #: The closed interval that contains the data, and what to do about other values.
     support = (-np.inf, np.inf)
     remedy = ""
+
+    #: Whether p(x|z) is a density, which another scale of the rows changes; else probabilities.
+    is_density = True
 
     #: Whether new values outside can be clipped; else they raise ValueError.
     can_clip = True
@@ -285,9 +282,13 @@ class LikelihoodHead(nn.Module):
         """Draw rows from `p` with NumPy's generator, as an array."""
         return self.likelihood.draw(p, rng)
 
-    def collapse(self, mean):
+    def means(self, p):
+        """Return the means of p(x|z) (..., n_inputs), as `Units.means_to_data` takes them."""
+        return p.mean
+
+    def collapse(self, means):
         """Return rows (..., n_features) for means of p(x|z)."""
-        return self.likelihood.collapse(mean)
+        return self.likelihood.collapse(means)
 
     def closed_form_output(self, solution, centre):
         """Set the noise of a closed-form model; return weight and bias of the raw output.
@@ -308,17 +309,3 @@ class LikelihoodHead(nn.Module):
     def other_log_probs(self, p, x):
         """Return log-densities (..., n_others) of parts of rows that have no such noise."""
         return p.mean[..., :0]
-
-
-def smoothed_mean(rows):
-    """Return the mean per feature with half a pseudo-count on either side of [0, 1].
-
-    It is in float64 on the CPU, and inside (0, 1) for rows in [0, 1].
-    """
-    # In blocks: a float64 sum of float32 rows would convert them first, which is slow.
-    total = counts = 0
-    for block in blocks(rows, most=4096):
-        block, n_values = observed_part(block)
-        total, counts = total + block.sum(0).double(), counts + n_values
-    total, counts = joined_sums(total, counts)
-    return ((total + 0.5) / (counts + 1)).cpu()

@@ -8,7 +8,8 @@ import torch
 from torch.distributions import constraints
 
 from skvae.data.kinds import CATEGORY, FLAG, NUMBER
-from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.data.means import smoothed_mean
+from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.coded import CodedCategorical, IndependentCategories
 from skvae.likelihoods.first_order import linear_log_rates
 
@@ -34,6 +35,7 @@ class Categorical(Likelihood):
 
     support = (0.0, 1.0)
     remedy = "Encode the categories, for example with OneHotEncoder(sparse_output=False)."
+    is_density = False
     can_clip = False
 
     def __init__(self, sizes=None):

@@ -1,7 +1,7 @@
 """The likelihood of categories that are coded by integers."""
 
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from numbers import Integral
 
 import numpy as np
@@ -11,8 +11,9 @@ from torch import nn
 from torch.distributions import Distribution, constraints
 
 from skvae.data.columns import column_name
+from skvae.data.means import smoothed_mean
 from skvae.data.rows import MappedRows, blocks
-from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.first_order import linear_log_rates
 
 
@@ -39,6 +40,7 @@ class CodedCategorical(Likelihood):
         "n_levels": ["array-like", Interval(Integral, 1, None, closed="left")]
     }
 
+    is_density = False
     can_clip = False
     can_corrupt = False
 
@@ -147,8 +149,8 @@ class Indicators(nn.Module):
     def forward(self, x):
         """Return the indicators (..., n, sum of n_levels)."""
         sizes = self.n_levels
-        sizes = (sizes,) * x.shape[-1] if isinstance(sizes, Integral) else tuple(sizes)
-        column, level, _ = _layout(tuple(map(int, sizes)), x.device)
+        sizes = (int(sizes),) * x.shape[-1] if isinstance(sizes, Integral) else tuple(sizes)
+        column, level, _ = _layout(sizes, x.device)
         codes = x.index_select(-1, column)
         return torch.where(codes.isnan(), codes, (codes == level).to(x.dtype))
 
@@ -207,13 +209,22 @@ class Codes(IndependentCategories):
         return log_probs.gather(-1, places.expand(*shape, -1))
 
 
-@lru_cache(maxsize=64)
 def _layout(sizes, device):
     """Return column and level of each indicator, and the place of each column's first."""
+    # A compiler's tensors stand for values, and must not be kept.
+    layout = _new_layout if torch.compiler.is_compiling() else _kept_layout
+    return layout(sizes, device)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _kept_layout(sizes, device):
     # Not in inference mode: the tensors are used in training too.
-    with torch.inference_mode(False):
-        n_levels = torch.tensor(sizes)
-        first = torch.tensor([start for start, _ in pairwise((0, *np.cumsum(sizes)))])
-        column = torch.repeat_interleave(torch.arange(len(sizes)), n_levels)
-        level = torch.arange(int(n_levels.sum())) - first[column]
-        return column.to(device), level.to(device), first.to(device)
+    return _new_layout(sizes, device)
+
+
+def _new_layout(sizes, device):
+    column = [j for j, size in enumerate(sizes) for _ in range(size)]
+    level = [code for size in sizes for code in range(size)]
+    first = [start for start, _ in pairwise((0, *accumulate(sizes)))]
+    return tuple(torch.tensor(part, device=device) for part in (column, level, first))

@@ -5,10 +5,12 @@ import math
 import torch
 from torch.distributions import Distribution, Normal
 
+from skvae.data.units import column_maps
 from skvae.likelihoods.base import LikelihoodHead
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
 from skvae.likelihoods.row_distribution import RowDistribution
 from skvae.likelihoods.ties import TiedNormal
+from skvae.likelihoods.tilted import Bins, TiltedNormal
 
 # The smallest standard deviation of the noise in FactorAnalysis: that of a constant feature.
 _SPIKE_SCALE = 1e-6
@@ -31,6 +33,7 @@ class GaussianHead(LikelihoodHead):
     def __init__(self, likelihood, units):
         super().__init__(likelihood, units)
         self.ties = likelihood.ties(units)
+        self.score_means = likelihood.score_means(units)
         self._learns_noise = "log_scale" in self._parameters
         # The probability of an interval is no function of a squared residual.
         self.has_noise = self._learns_noise and self.ties is None
@@ -50,6 +53,13 @@ class GaussianHead(LikelihoodHead):
         else:
             normal = RowNormal(mean, scale)
         return RowDistribution(_tied(normal, self.ties))
+
+    def means(self, p):
+        """Return means in model units, or in those of the data if these have normal scores."""
+        if self.score_means is None:
+            return p.mean
+        scale = self._scale().expand(self.n_features)
+        return self.score_means.with_common_scale(p.mean, scale)
 
     def _scale(self):
         """Return the standard deviation of the noise, by feature or one for all."""
@@ -114,6 +124,42 @@ class GaussianHead(LikelihoodHead):
         return -0.5 * (residuals / variance + variance.log() + math.log(2 * math.pi))
 
 
+class TiltedHead(GaussianHead):
+    """Raw output is the mean score, and then the log-factors of the bins of each feature."""
+
+    def __init__(self, likelihood, units):
+        super().__init__(likelihood, units)
+        self.bins = Bins(column_maps(units), likelihood.n_bins)
+        # Bins are no function of a squared residual.
+        self.has_noise = False
+
+    def forward(self, raw):
+        """Return p(x|z) with event shape (n_features,)."""
+        mean, tilts = raw.tensor_split([self.n_features], dim=-1)
+        normal = _tied(RowNormal(mean, self._scale().unsqueeze(-2)), self.ties)
+        tilts = tilts.unflatten(-1, (self.n_features, -1))
+        return RowDistribution(TiltedNormal(normal, self.bins, tilts))
+
+    def draw(self, p, rng):
+        """Draw scores."""
+        return p.base_dist.draw(rng)
+
+    def means(self, p):
+        """Return means in the units of the data: of the values at the mean score of a bin."""
+        tilted = p.base_dist
+        values = self.score_means.without_noise(tilted.bin_means.movedim(-1, 0))
+        return (tilted.probabilities.movedim(-1, 0) * values).sum(0).to(p.base_dist.loc)
+
+    def closed_form_output(self, solution, centre):
+        """Set the noise of the closed form; return its loadings and mean, and no factors."""
+        weight, mean = super().closed_form_output(solution, centre)
+        n_factors = self.n_raw - self.n_features
+        return (
+            torch.cat([weight, weight.new_zeros(n_factors, weight.shape[1])]),
+            torch.cat([mean, mean.new_zeros(n_factors)]),
+        )
+
+
 class HeteroscedasticHead(LikelihoodHead):
     """Raw output is the mean and then the log-scale of each feature, in model units.
 
@@ -125,6 +171,13 @@ class HeteroscedasticHead(LikelihoodHead):
     def __init__(self, likelihood, units):
         super().__init__(likelihood, units)
         self.ties = likelihood.ties(units)
+        self.score_means = likelihood.score_means(units)
+
+    def means(self, p):
+        """Return means in model units, or in those of the data if these have normal scores."""
+        if self.score_means is None:
+            return p.mean
+        return self.score_means.with_scales(p.mean, p.stddev)
 
     def forward(self, raw):
         """Return p(x|z) with event shape (n_features,)."""

@@ -124,6 +124,11 @@ class Mixed(Likelihood, _BaseComposition):
             for name, part, columns in self.parts
         ]
 
+    @property
+    def is_density(self):
+        """Whether that of every part is one."""
+        return all(part.is_density for _, part, _ in self.members())
+
     def for_columns(self, kinds, n_levels, names):
         """Return the likelihood with its parts for the kinds of their columns."""
         parts = []

@@ -69,6 +69,11 @@ class MixedHead(LikelihoodHead):
             rows[..., index] = values
         return rows
 
+    def means(self, p):
+        """Return the means of the parts, one after the other."""
+        parts = zip(self.heads, p.base_dist.parts, strict=True)
+        return torch.cat([head.means(part) for head, part in parts], dim=-1)
+
     def closed_form_output(self, solution, centre):
         """Set the noises of a closed-form model; return weight and bias of the raw output."""
         n_inputs = [head.n_inputs for head in self.heads]

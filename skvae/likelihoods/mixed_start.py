@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from skvae.data.rows import MappedRows, count_rows, feature_moments
+from skvae.data.means import feature_moments
+from skvae.data.rows import MappedRows, count_rows
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.factor_analysis import LinearGaussian, factor_analysis
 from skvae.likelihoods.second_moments import second_moment

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.distributions import Distribution, Normal
 
+from skvae.data.units import column_maps
+
 
 class Ties(nn.Module):
     """The intervals of the tied values of each column.
@@ -38,8 +40,9 @@ class Ties(nn.Module):
     @classmethod
     def of_units(cls, units):
         """Return the ties of normal scores, None if no value is tied."""
-        has_ties = any(one is not None and len(one.tied) for one in units.maps)
-        return cls(units.maps) if has_ties else None
+        maps = column_maps(units)
+        has_ties = any(one is not None and len(one.tied) for one in maps)
+        return cls(maps) if has_ties else None
 
     def find(self, value):
         """Return which scores of the columns are those of a tied value, and their intervals.

@@ -109,7 +109,8 @@ class VAE(nn.Module):
 
     def decoded_rows(self, z):
         """Return the means of p(x|z), of categories the most likely, as rows."""
-        return self.decoder.head.collapse(self.decoder(z).mean)
+        head = self.decoder.head
+        return head.collapse(head.means(self.decoder(z)))
 
     def prior(self, q):
         """Return p(z) on the device and in the dtype of the posterior `q`."""

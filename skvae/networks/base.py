@@ -71,7 +71,8 @@ class Body(nn.Module):
         if self.can_batch:
             return self.run(x)
         rows = x.reshape(-1, x.shape[-1])
-        with self._inference_norms(len(rows)):
+        # Not len(rows), which an export would take for a constant.
+        with self._inference_norms(rows.shape[0]):
             raw = self.run(rows)
         return raw.reshape(*x.shape[:-1], raw.shape[-1])
 

@@ -103,7 +103,8 @@ def _cross_validate(setup, folds):
         past_warmup = done > setup.objective.kl_warmup or setup.progress.interrupted
         if better and past_warmup:
             found.best, found.state = done, folds.copy_state()
-        if setup.progress.end_epoch() or found.diverged:
+        # The lines that are printed are those of the final training.
+        if setup.progress.end_epoch(found.history, prints=False) or found.diverged:
             break
     return found
 

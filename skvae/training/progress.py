@@ -8,6 +8,8 @@ from inspect import signature
 
 import numpy as np
 
+from skvae.training.result import in_data_units
+
 # Says whether a training is to stop, of one that another process started.
 _should_stop = ContextVar("should_stop", default=lambda: False)
 
@@ -90,15 +92,15 @@ class Progress:
         stop = self.tasks is not None and self.tasks.on_step(done, n_steps)
         return stop or self._pressed
 
-    def end_epoch(self, history=None):
+    def end_epoch(self, history, prints=True):
         """End an epoch, print its losses in `history`, and return whether to stop training."""
-        if history is not None and self.log_jacobian is not None:
+        if prints and self.log_jacobian is not None:
             line = f"Epoch {len(history['loss'])}"
             for name in ("loss", "validation_loss"):
                 if name in history:
                     line += f", {name} = {history[name][-1] - self.log_jacobian:.4f}"
             print(line)
-        return (self.tasks is not None and self.tasks.end_epoch()) or self.interrupted
+        return (self.tasks is not None and self.tasks.end_epoch(history)) or self.interrupted
 
     def _note_ctrl_c(self, number, frame):
         if self._noted:
@@ -151,6 +153,7 @@ class CallbackTasks:
     many subtasks, short ones first, because most changes happen then. A callback with a
     method ``wants_fitted_estimator(context)`` is given a fitted estimator at the end of a
     task only if it returns true, or another callback asks for one: it takes time to make.
+    The context of an epoch has an attribute `epoch_history` when it ends: see `fit`.
 
     Parameters
     ----------
@@ -161,11 +164,14 @@ class CallbackTasks:
     fitted_attributes : callable
         Maps a training result to the estimator's fitted attributes; called only if a
         callback needs a fitted estimator.
+    log_jacobian : float, default=0.0
+        Converts the history to the units of the data, in nats per row.
     """
 
-    def __init__(self, context, arguments, fitted_attributes):
+    def __init__(self, context, arguments, fitted_attributes, log_jacobian=0.0):
         self.arguments = arguments
         self.fitted_attributes = fitted_attributes
+        self.log_jacobian = log_jacobian
         self._parent, self._epoch, self._part = context, None, None
         self._current, self._started, self._marks = None, False, set()
         callbacks = arguments["estimator"]._skl_callbacks
@@ -208,12 +214,14 @@ class CallbackTasks:
             self._part = self._begin(self._epoch, "steps")
         return stop
 
-    def end_epoch(self):
+    def end_epoch(self, history):
         """End the task of the epoch; return whether a callback asks to stop."""
         if self._part is not None:
             # The epoch was interrupted within this part.
             self._end(self._part, self._current)
             self._part = None
+        histories = in_data_units(history, self.log_jacobian)
+        self._epoch.epoch_history = {name: float(h[-1]) for name, h in histories.items()}
         return self._end(self._epoch, self._current)
 
     def _begin(self, parent, name, n_subtasks=0, current=None):

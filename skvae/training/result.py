@@ -81,22 +81,23 @@ class Result:
         gain = loss[0] - loss[-1]
         return gain >= 0 and loss[-tail - 1] - loss[-1] <= 0.05 * gain
 
-    def history_in_data_units(self, log_jacobian):
-        """Return the history as arrays, with densities in the units of the data.
-
-        `log_jacobian` is in nats per row.
-        """
-        shift = {"loss": -log_jacobian, "reconstruction": log_jacobian, "kl": 0.0}
-        return {
-            name: np.asarray(values) + shift[name.removeprefix("validation_")]
-            for name, values in self.history.items()
-        }
-
 
 def record_terms(history, terms, prefix=""):
     """Append one epoch's loss, reconstruction and KL to a history."""
     for name, value in zip(_TERMS, terms, strict=True):
         history.setdefault(prefix + name, []).append(float(value))
+
+
+def in_data_units(history, log_jacobian):
+    """Return a history as arrays, with densities in the units of the data.
+
+    `log_jacobian` is in nats per row.
+    """
+    shift = {"loss": -log_jacobian, "reconstruction": log_jacobian, "kl": 0.0}
+    return {
+        name: np.asarray(values) + shift[name.removeprefix("validation_")]
+        for name, values in history.items()
+    }
 
 
 def join_histories(first, second):

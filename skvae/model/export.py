@@ -1,0 +1,81 @@
+"""Encoder and decoder as plain torch modules in the units of the data, for export."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class EncoderModule(nn.Module):
+    """Maps rows in the units of the data to codes.
+
+    Parameters
+    ----------
+    model : VAE
+        Its encoder is copied.
+    units : Units
+    likelihood : Likelihood
+        Of the rows, which are clipped to its support.
+    categories : list or None
+        Of each column the list of its categories, in the order of their codes, or None.
+    """
+
+    def __init__(self, model, units, likelihood, categories=None):
+        super().__init__()
+        self.categories = categories
+        self.encoder = copy.deepcopy(model.encoder)
+        self.to_model, _ = units.modules()
+        low, high = clipping_bounds(likelihood, units.n_features)
+        self.is_bounded = bool(np.isfinite([low, high]).any())
+        for name, end in (("low", low), ("high", high)):
+            end = torch.as_tensor(end, dtype=torch.float32)
+            self.register_buffer(name, end, persistent=False)
+
+    def forward(self, x):
+        """Return codes (n, latent_dim) of rows (n, n_features); NaN if a value is missing."""
+        missing = x.isnan().any(-1, keepdim=True)
+        if self.is_bounded:
+            x = x.maximum(self.low).minimum(self.high)
+        codes = self.encoder(self.to_model(x)).mean
+        # Said here: in some runtimes an activation of NaN is a number.
+        return codes.masked_fill(missing, torch.nan)
+
+
+class DecoderModule(nn.Module):
+    """Maps codes to the means of p(x|z) in the units of the data.
+
+    Parameters
+    ----------
+    model : VAE
+        Its decoder is copied.
+    units : Units
+    categories : list or None
+        As in :class:`EncoderModule`.
+    """
+
+    def __init__(self, model, units, categories=None):
+        super().__init__()
+        self.categories = categories
+        self.decoder = copy.deepcopy(model.decoder)
+        _, self.to_data = units.modules()
+        with torch.inference_mode(False), torch.no_grad():
+            # Tables that are computed once; an export would try to compute them.
+            self(torch.zeros(1, model.latent_dim, device=next(model.parameters()).device))
+
+    def forward(self, z):
+        """Return rows (n, n_features) for codes (n, latent_dim)."""
+        z = z.to(next(self.decoder.parameters(), z).dtype)
+        head = self.decoder.head
+        return self.to_data(head.collapse(head.means(self.decoder(z))))
+
+
+def clipping_bounds(likelihood, n_features):
+    """Return the ends (2, n_features) of the intervals to which new rows are clipped."""
+    bounds = np.repeat([[-np.inf], [np.inf]], n_features, axis=1)
+    if hasattr(likelihood, "members"):
+        for _, part, columns in likelihood.members():
+            bounds[:, columns] = clipping_bounds(part, len(columns))
+    elif likelihood.can_clip:
+        bounds[:] = np.reshape(likelihood.support, (2, 1))
+    return bounds
