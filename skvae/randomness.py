@@ -39,14 +39,19 @@ class RandomStreams:
     epochs_before : int, default=0
         Epochs trained so far: a model that continues must not repeat the draws of its first
         epochs.
+    rank : int, default=0
+        Number of this process in a group, whose ranks have different draws.
     """
 
     seed: int
     epochs_before: int = 0
+    rank: int = 0
 
     def seed_of(self, purpose, fold=0):
         """Return the seed of a stream."""
         key = (self.seed, self.epochs_before, _STREAMS[purpose] + fold)
+        # Rank 0 has the draws of a process alone.
+        key = (*key, self.rank) if self.rank else key
         return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
     def generator(self, purpose, fold=0, device="cpu"):

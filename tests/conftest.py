@@ -54,6 +54,15 @@ def model(quick, digits):
         return quick(max_iter=40, learning_rate_init=3e-3).fit(digits[:1000])
 
 
+@pytest.fixture(scope="session")
+def dask_client():
+    """Return a client of a Dask cluster of two workers, which takes seconds to start."""
+    from dask_cases import cluster_of_two
+
+    with cluster_of_two() as client:
+        yield client
+
+
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(rows_module, "BLOCK_ELEMENTS", 100)

@@ -67,7 +67,7 @@ def state(module):
 def held_out_loss(setup, module, rows):
     """Return the loss that early stopping sees on held-out rows."""
     eps = fixed_draws(setup, len(rows), module.latent_dim)
-    return mean_terms(setup.objective, module, rows, eps)[0]
+    return mean_terms(setup, module, rows, eps)[0]
 
 
 class Witness:

@@ -44,15 +44,13 @@ def test_few_held_out_rows_get_more_draws_and_all_get_the_same_again(
 def test_mean_terms_are_those_of_the_rows_whatever_the_blocks(bound, monkeypatch):
     start, setup = make_setup(bound=bound, n_samples=2)
     module, eps = start(setup.rows).train(), fixed_draws(setup, 60, 1)
-    whole = mean_terms(setup.objective, module, setup.rows, eps)
+    whole = mean_terms(setup, module, setup.rows, eps)
     assert not module.training
     rows = setup.objective.row_terms(module, setup.rows, eps)
     assert whole == pytest.approx(rows.mean(-1).tolist(), rel=1e-5)
     monkeypatch.setattr(rows_module, "BATCH_ROWS", 7)
     monkeypatch.setattr(rows_module, "BATCH_ELEMENTS", 0)
-    assert mean_terms(setup.objective, module, setup.rows, eps) == pytest.approx(
-        whole, rel=1e-5
-    )
+    assert mean_terms(setup, module, setup.rows, eps) == pytest.approx(whole, rel=1e-5)
 
 
 @pytest.mark.parametrize("n_draws", [1, 16])

@@ -38,7 +38,11 @@ def test_example_runs_and_draws(script, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "script",
-    [*SCRIPTS, *sorted(EXAMPLES.glob("tutorials/*.py"))],
+    [
+        *SCRIPTS,
+        *sorted(EXAMPLES.glob("tutorials/*.py")),
+        *sorted(EXAMPLES.glob("cluster/*.py")),
+    ],
     ids=lambda script: script.stem,
 )
 def test_example_is_titled_and_compiles(script):

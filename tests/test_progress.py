@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.display import LatentGridFilm
-from skvae.training.progress import Progress
+from skvae.training.progress import Progress, stopping_when
 from skvae.training.steps import Steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -313,3 +313,8 @@ def test_partial_fit_is_ended_by_the_first(quick, iris, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.partial_fit(iris)
     assert vars(model) == before
+
+
+def test_another_process_may_end_a_training(iris, quick):
+    with stopping_when(lambda: True), interrupted:
+        assert quick(max_iter=50).fit(iris).n_iter_ == 1

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from skvae.data.column_map import ColumnMap
-from skvae.data.rows import BLOCK_ELEMENTS, blocks, dense, row_slices
+from skvae.data.rows import BLOCK_ELEMENTS, blocks, dense, evenly_spaced, row_slices
 from skvae.data.unit_modules import OfScores, ToScores, straight_pieces
 from skvae.data.units import Units
+from skvae.group import joined
 
 # Rows from which the maps are computed, evenly spaced: more would not change them visibly.
 _SAMPLE_ROWS = 2**18
@@ -181,12 +182,12 @@ def units_from_arrays(arrays):
 
 def _columns(X):
     """Iterate over the values of the columns, in float64; many rows are sampled."""
-    sample = X[:: -(-X.shape[0] // _SAMPLE_ROWS)]
-    width = max(1, BLOCK_ELEMENTS // sample.shape[0])
+    sample = X[evenly_spaced(X.shape[0], _SAMPLE_ROWS)]
+    width = max(1, BLOCK_ELEMENTS // max(1, sample.shape[0]))
     for start in range(0, X.shape[1], width):
         block = dense(sample[:, start : start + width])
         for column in block.T.astype(np.float64):
-            yield column[~np.isnan(column)]
+            yield joined().concatenate(column[~np.isnan(column)])
 
 
 def _map_of(column):

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from skvae.group import joined
 from skvae.machine import cuda_float32, explain_out_of_memory, limit_threads
 
 # Elements of a block, or of the widest layer that is computed from it; 32 MB in float64.
@@ -107,44 +108,33 @@ def as_float64(rows):
 
 
 def extremes(X):
-    """Return the lowest and the highest value of each feature; 0 if it has no values."""
+    """Return the lowest and the highest value of each feature; 0 if it has no values.
+
+    In a group they are those of the rows of all ranks, as all statistics of rows here.
+    """
     lowest, highest = np.inf, -np.inf
     for block in blocks(X):
         # Unlike minimum and maximum these leave out missing values.
         lowest = np.fmin(lowest, np.fmin.reduce(block, axis=0))
         highest = np.fmax(highest, np.fmax.reduce(block, axis=0))
+    lowest, highest = joined().fold(np.fmin, lowest), joined().fold(np.fmax, highest)
     has_values = lowest <= highest
     return np.where(has_values, lowest, 0), np.where(has_values, highest, 0)
 
 
-def observed_part(block):
-    """Return a tensor with 0 for missing values, and the number of values of each feature."""
-    # The sum is NaN if one of the values is, and much faster than to test each.
-    if not block.sum().isnan():
-        return block, len(block)
-    missing = block.isnan()
-    return block.masked_fill(missing, 0.0), len(block) - missing.sum(0)
+def count_rows(rows):
+    """Return the number of rows; in a group that of all ranks."""
+    return joined().sum(len(rows))[0]
 
 
-def feature_means(rows):
-    """Return the mean of each feature of rows in model units, in float64 on the CPU."""
-    return _mean_over_rows(block.double() for block in blocks(rows))
+def evenly_spaced(n_rows, most, group=None):
+    """Return a slice of at most so many rows; in a group of all ranks together.
 
-
-def feature_moments(rows):
-    """Return the mean and the variance of each feature, in float64 on the CPU."""
-    mean = feature_means(rows)
-    centre = mean.to(rows.device)
-    return mean, _mean_over_rows((block - centre).square() for block in blocks(rows))
-
-
-def _mean_over_rows(tensors):
-    """Return the mean of each feature over its values in several blocks; 0 without values."""
-    total = counts = 0
-    for block in tensors:
-        block, n_values = observed_part(block)
-        total, counts = total + block.sum(0), counts + n_values
-    return (total / (counts if isinstance(counts, int) else counts.clamp(min=1))).cpu()
+    The rows of all ranks, one rank after the other, give the same ones as in one process.
+    """
+    before, n_all = (joined() if group is None else group).place(n_rows)
+    step = -(-n_all // most)
+    return slice(-before % step, None, step)
 
 
 def open_rows(X, units, device, support=_UNBOUNDED):
@@ -178,7 +168,7 @@ def open_rows(X, units, device, support=_UNBOUNDED):
 
 def _can_share(X, units, support):
     """Whether the array can be used as a tensor without a copy."""
-    if sparse.issparse(X) or X.dtype != np.float32 or not X.flags.carray:
+    if not isinstance(X, np.ndarray) or X.dtype != np.float32 or not X.flags.carray:
         return False
     if not units.is_identity:
         return False
@@ -193,7 +183,7 @@ def _should_copy(X, device):
     n_bytes = 4 * X.shape[0] * X.shape[1]
     if device.type == "cuda":
         return n_bytes < torch.cuda.mem_get_info(device)[0] // 2
-    can_stream = sparse.issparse(X) or (
+    can_stream = not isinstance(X, np.ndarray) or (
         X.strides[1] == X.itemsize and (X.dtype == np.float32 or _is_mapped(X))
     )
     return n_bytes < _SMALL or not can_stream

@@ -8,6 +8,7 @@ from scipy import sparse
 from skvae.data.missing import has_missing
 from skvae.data.rows import blocks, extremes, row_slices
 from skvae.data.unit_modules import Standardizing, Unstandardizing
+from skvae.group import joined
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,13 @@ class Units:
         With `shared`, all features have the same scale, so that isotropic noise stays
         isotropic. A constant feature has the scale 1.
         """
-        n_values = count_values(X)
+        own = count_values(X)
+        (n_values,) = joined().sum(own)
         with np.errstate(over="ignore", invalid="ignore"):
             lowest, highest = extremes(X)
             # The rounding error of the mean of equal values exceeds a constant's noise.
-            loc = np.where(lowest == highest, lowest, _mean(X, n_values))
-            squares = sum(_sum(np.square(block - loc)) for block in blocks(X))
+            loc = np.where(lowest == highest, lowest, _mean(X, own, n_values))
+            (squares,) = joined().sum(sum(_sum(np.square(block - loc)) for block in blocks(X)))
             variance = squares / np.maximum(n_values, 1)
             pooled = float(np.mean(variance[n_values > 0])) if n_values.any() else 0.0
         finite = np.isfinite(loc) & np.isfinite(variance)
@@ -200,15 +202,20 @@ def count_values(X):
     return sum(np.count_nonzero(~np.isnan(block), axis=0) for block in blocks(X))
 
 
-def _mean(X, n_values):
-    """Return the mean of each feature in float64; 0 without values."""
-    if (n_values < X.shape[0]).any():
+def _mean(X, own, n_values):
+    """Return the mean of each feature in float64; 0 without values.
+
+    `own` are the numbers of values in `X`, and `n_values` those of all ranks of a group.
+    """
+    if (own < X.shape[0]).any():
         total = sum(np.nansum(block, axis=0, dtype=np.float64) for block in blocks(X))
-        return total / np.maximum(n_values, 1)
-    if not sparse.issparse(X):
-        return X.mean(axis=0, dtype=np.float64)
-    # Row by row, like NumPy sums the columns of an array: the result is exactly the same.
-    return np.bincount(X.indices, weights=X.data, minlength=X.shape[1]) / X.shape[0]
+    elif not sparse.issparse(X):
+        total = X.sum(axis=0, dtype=np.float64)
+    else:
+        # Row by row, like NumPy sums the columns of an array: the result is the same.
+        total = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
+    (total,) = joined().sum(total)
+    return total / np.maximum(n_values, 1)
 
 
 def _sum(block):

@@ -12,20 +12,24 @@ from sklearn.utils.validation import check_is_fitted
 
 from skvae.components import resolve
 from skvae.data.rows import apply_in_blocks
+from skvae.estimators.agreement import in_group
 from skvae.estimators.export import ExportMixin
+from skvae.estimators.fit_warnings import warn_of_result
 from skvae.estimators.fitting import Training
-from skvae.estimators.state import get_state, restored_on_failure, set_state
+from skvae.estimators.state import FittedState, restored_on_failure
 from skvae.estimators.validation import (
     check_validation_rows,
     validate_codes,
     validate_rows,
 )
+from skvae.group import ALONE
 from skvae.training.diagnosis import not_finite, warn_of_overflow
 from skvae.training.fit import fit_model
 from skvae.training.loop import training_mode
 
 
 class LatentTransformer(
+    FittedState,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -93,7 +97,7 @@ class LatentTransformer(
 
     @restored_on_failure
     @with_callbacks
-    def fit(self, X, y=None, X_val=None):
+    def fit(self, X, y=None, X_val=None, group=None):
         """Fit the model to the rows of X.
 
         Parameters
@@ -106,6 +110,8 @@ class LatentTransformer(
             Ignored.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
             Validation rows, in place of a part of `X`.
+        group : None, "world" or torch.distributed.ProcessGroup, default=None
+            The processes that train one model, each on its own `X`: see :mod:`skvae.group`.
 
         Returns
         -------
@@ -148,12 +154,12 @@ class LatentTransformer(
         whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
         and a sparse matrix are read batch by batch, and are not copied once they are large.
         """
-        with training_mode(self.precision):
+        continues = bool(self.warm_start) and hasattr(self, "_fitted")
+        with training_mode(self.precision), in_group(self, group, continues) as group:
             self._validate_params()
-            continues = self.warm_start and hasattr(self, "_fitted")
-            rows = self._validate(X, reset=not continues, training=True)
+            rows = self._validate(X, reset=not continues, training=True, group=group)
             rows_val = None if X_val is None else check_validation_rows(self, X_val)
-            training = Training(self, rows, rows_val, table=X, continues=continues)
+            training = Training(self, rows, rows_val, table=X, continues=continues, group=group)
             context = self._init_callback_context(max_subtasks=training.n_tasks)
             # Callbacks get the original X, with its column names.
             with training.reporting(context, {"estimator": self, "X": X, "y": y}):
@@ -164,12 +170,12 @@ class LatentTransformer(
                     training.rows_val,
                     training.resumed,
                 )
-                self._set_fitted(training.fitted_attributes(result))
-            training.warn(result)
+                self._set_fitted(training.fitted_attributes(result, group))
+            warn_of_result(training, result)
         return self
 
     @restored_on_failure
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, group=None):
         """Make one pass over the given rows, from the current state.
 
         The first call initialises the model and sets the mean and scale of the features for
@@ -185,21 +191,27 @@ class LatentTransformer(
             The rows of one chunk.
         y : None
             Ignored.
+        group : None, "world" or torch.distributed.ProcessGroup, default=None
+            As in `fit`.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        with training_mode(self.precision):
+        continues = hasattr(self, "_fitted")
+        with training_mode(self.precision), in_group(self, group, continues) as group:
             self._validate_params()
-            continues = hasattr(self, "_fitted")
             # Later chunks may have categories that the first one only declares.
-            rows = self._validate(X, reset=not continues, training=True, keep_declared=True)
-            training = Training(self, rows, table=X, continues=continues, one_pass=True)
+            rows = self._validate(
+                X, reset=not continues, training=True, keep_declared=True, group=group
+            )
+            training = Training(
+                self, rows, table=X, continues=continues, one_pass=True, group=group
+            )
             with training.explaining_divergence():
                 result = fit_model(training.start, training.setup, resumed=training.resumed)
-            self._set_fitted(training.fitted_attributes(result))
+            self._set_fitted(training.fitted_attributes(result, group))
         return self
 
     def transform(self, X):
@@ -260,21 +272,17 @@ class LatentTransformer(
         """Return the Objective of a training; one that continues has no KL warm-up."""
         raise NotImplementedError
 
-    def _validate(self, X, *, reset=False, training=False, keep_declared=False):
+    def _validate(self, X, *, reset=False, training=False, keep_declared=False, group=ALONE):
         """Validate rows; if not for training, clip them to the likelihood's support."""
         least = 2 if training and reset else 1
-        X = validate_rows(self, X, reset=reset, min_rows=least, keep_declared=keep_declared)
+        with group.joining():
+            X = validate_rows(self, X, reset=reset, min_rows=least, keep_declared=keep_declared)
         return X if training else self._architecture.likelihood.clip(X)
 
     def _decode(self, U, are_means):
         """Return rows in model units, or means, as a table of the kind of `fit`."""
         rows = self._units.means_to_data(U) if are_means else self._units.to_data(U)
         return rows if self._encoding is None else self._encoding.decode(rows)
-
-    def _set_fitted(self, attributes):
-        # An earlier fit may have set this.
-        vars(self).pop("noise_variance_", None)
-        vars(self).update(attributes)
 
     def _apply(self, function, X, units="own", n_draws=1):
         """Apply ``function(module, rows)`` to blocks of rows in their own precision.
@@ -303,15 +311,6 @@ class LatentTransformer(
     @property
     def _n_features_out(self):
         return self._fitted.module.latent_dim
-
-    def __getstate__(self):
-        return get_state(super().__getstate__())
-
-    def __setstate__(self, state):
-        super().__setstate__(set_state(type(self).__name__, state))
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "_fitted")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

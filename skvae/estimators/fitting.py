@@ -1,43 +1,38 @@
 """The training of an estimator."""
 
-import warnings
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 
 from skvae.components import resolve
+from skvae.data.chunks import parts_of
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
 from skvae.data.tables import library_of_frame
+from skvae.estimators.agreement import (
+    check_agreement,
+    check_not_in,
+    check_same_result,
+    stopping_in,
+)
+from skvae.estimators.fit_warnings import warn_of_warmup
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape
+from skvae.group import ALONE
 from skvae.machine import resolve_device, training_dtype
 from skvae.model.architecture import Architecture, initialize
 from skvae.model.completion import Completion
 from skvae.model.modules import FittedModule
 from skvae.randomness import RandomStreams, random_generator
-from skvae.training.diagnosis import (
-    COLLAPSED,
-    check_distance,
-    convergence_warning,
-    likely_cause,
-    why_start_was_best,
-)
+from skvae.training.diagnosis import check_distance, likely_cause
 from skvae.training.evaluation import mean_latent_kl
-from skvae.training.progress import CallbackTasks, Progress, is_search_candidate
+from skvae.training.progress import CallbackTasks, is_search_candidate, progress_of
 from skvae.training.result import TrainingDivergedError, in_data_units, join_histories
 from skvae.training.setup import Plan, Setup, Stopping
 from skvae.training.steps import make_optimizer
-
-# From the warning through the decorators of `fit` to its caller.
-_STACKLEVEL = 5
-# A latent dimension with a smaller KL, in nats, counts as unused.
-_COLLAPSED_KL = 0.01
 
 
 class Training:
@@ -60,6 +55,8 @@ class Training:
     one_pass : bool, default=False
         Whether it is a call of `partial_fit`: one epoch at a constant rate, and a feature
         that is constant in the rows of the first call may vary later.
+    group : Group, default=ALONE
+        The ranks that train together, each on its own rows.
 
     Attributes
     ----------
@@ -72,35 +69,56 @@ class Training:
     """
 
     def __init__(
-        self, estimator, X, X_val=None, *, table=None, continues=False, one_pass=False
+        self,
+        estimator,
+        X,
+        X_val=None,
+        *,
+        table=None,
+        continues=False,
+        one_pass=False,
+        group=ALONE,
     ):
-        self.estimator, self.continues = estimator, continues
+        self.estimator, self.continues, self.group = estimator, continues, group
         self.tables = {"X": X} if X_val is None else {"X_val": X_val, "X": X}
         self.feature_names = getattr(estimator, "feature_names_in_", None)
-        device = resolve_device(estimator.device)
+        device = resolve_device(group.own_device(estimator.device))
+        check_agreement(
+            group,
+            estimator,
+            continues,
+            **{
+                "another method": "partial_fit" if one_pass else "fit",
+                "another use of X_val": X_val is not None,
+                "another kind of device": device.type,
+            },
+        )
         self.dtype = training_dtype(estimator.precision, device)
         self.architecture = _architecture(estimator, X.shape[1])
         if continues:
             estimator._architecture.check_unchanged(self.architecture)
             likelihood = estimator._architecture.likelihood
         else:
-            likelihood = self._likelihood(X, table)
+            likelihood = group.of_main(self._likelihood(X, table))
         missing = [check_has_values(name, table) for name, table in self.tables.items()]
         self.architecture = replace(
             self.architecture,
             likelihood=likelihood,
-            has_missing=any(missing) or (continues and estimator._architecture.has_missing),
+            has_missing=group.agree(any(missing))
+            or (continues and estimator._architecture.has_missing),
         )
         X = likelihood.check_support(X, self.feature_names)
-        self.units = estimator._units if continues else likelihood.units(X)
+        self.units = estimator._units if continues else self._units(X)
         if continues:
             check_distance(X, self.units, self.feature_names, "X")
         elif one_pass:
             self.units = self.units.provisional()
         # Densities in the units of the data are those in model units plus this.
-        self.log_jacobian = float(np.mean(self.units.log_jacobian_of(X)))
+        log_jacobian = float(np.mean(self.units.log_jacobian_of(X)))
+        self.log_jacobian = group.average(log_jacobian, X.shape[0])
+        _, n_rows = group.place(X.shape[0])
         plan = Plan.for_rows(
-            X.shape[0],
+            n_rows,
             estimator.batch_size,
             estimator.max_iter,
             estimator.learning_rate_init,
@@ -114,22 +132,36 @@ class Training:
             rows=open_rows(X, self.units, device, likelihood.support),
             plan=plan,
             streams=RandomStreams(
-                seed=int(random_generator(estimator.random_state).randint(2**31 - 1)),
+                seed=group.of_main(
+                    int(random_generator(estimator.random_state).randint(2**31 - 1))
+                ),
                 epochs_before=estimator.n_iter_ if continues else 0,
+                rank=group.rank,
             ),
-            progress=Progress(self.log_jacobian if estimator.verbose else None),
+            progress=progress_of(group, self.log_jacobian if estimator.verbose else None),
+            group=group,
         )
         self.rows_val = None if X_val is None else self._open_validation_rows(X_val)
-        self.stopping = None if one_pass else self._stopping()
-        self._check_warmup()
+        self.stopping = None if one_pass else self._stopping(n_rows)
+        warn_of_warmup(self)
         self.resumed = self._resume() if continues else None
 
     def _likelihood(self, X, table):
         """Return the likelihood for the columns of the caller's table, encoded as `X`."""
-        table = X if library_of_frame(table) is None else table
+        # Of chunks the first has the columns of all.
+        table, rows = parts_of(table)[0], parts_of(X)[0]
+        table = rows if library_of_frame(table) is None else table
         likelihood = self.architecture.likelihood.resolve_columns(table, self.feature_names)
         likelihood = likelihood_for_columns(likelihood, self.estimator._encoding, X.shape[1])
-        return likelihood.for_data(X, self.architecture.image_shape)
+        with self.group.joining():
+            return likelihood.for_data(X, self.architecture.image_shape)
+
+    def _units(self, X):
+        """Return the units of the rows of all ranks."""
+        with self.group.joining():
+            units = self.architecture.likelihood.units(X)
+        # A likelihood of the user's may look at the rows of one rank only.
+        return self.group.of_main(units)
 
     def _open_validation_rows(self, X_val):
         likelihood = self.architecture.likelihood
@@ -137,26 +169,11 @@ class Training:
         check_distance(X_val, self.units, self.feature_names, "X_val")
         return open_rows(X_val, self.units, self.setup.rows.device, likelihood.support)
 
-    def _check_warmup(self):
-        objective, epochs = self.setup.objective, self.setup.plan.epochs
-        if 0 < epochs <= objective.kl_warmup and objective.beta > 0:
-            message = (
-                f"kl_warmup={objective.kl_warmup} lasts as long as the training or longer "
-                f"(max_iter gives {epochs} epochs): the KL term does not reach its weight "
-                "beta."
-            )
-            if self.stopping.mode != "all":
-                message += (
-                    " Early stopping only keeps a state from after the warm-up, and here "
-                    "there is none: the model stays at its start."
-                )
-            warnings.warn(message, UserWarning, stacklevel=_STACKLEVEL + 1)
-
-    def _stopping(self):
+    def _stopping(self, n_rows):
         estimator, setup = self.estimator, self.setup
         mode = Stopping.choose_mode(
-            estimator.early_stopping,
-            setup.rows.shape,
+            stopping_in(self.group, estimator.early_stopping),
+            (n_rows, setup.rows.shape[1]),
             setup.plan.epochs,
             self.rows_val is not None,
             self.continues,
@@ -185,7 +202,8 @@ class Training:
         generator = torch.Generator().manual_seed(self.setup.streams.seed)
         module = self.architecture.build(self.units, generator)
         closed_form = self.estimator.init == "factor_analysis"
-        initialize(module, self.architecture.likelihood, rows, self.units, closed_form)
+        with self.group.joining():
+            initialize(module, self.architecture.likelihood, rows, self.units, closed_form)
         module.set_training_dtype(self.dtype)
         return module.to(rows.device)
 
@@ -200,6 +218,7 @@ class Training:
         progress, estimator = self.setup.progress, self.estimator
         with progress.noting_ctrl_c():
             if is_search_candidate(context):
+                check_not_in(self.group)
                 # End the search: it must not compare an interrupted fit.
                 progress.raise_on_ctrl_c()
             if hasattr(estimator, "_skl_callbacks"):
@@ -217,15 +236,19 @@ class Training:
         try:
             yield
         except TrainingDivergedError as error:
-            raise ValueError(f"{error} {self._likely_cause()}") from error
+            raise ValueError(f"{error} {self.likely_cause()}") from error
 
-    def _likely_cause(self):
+    def likely_cause(self):
+        """Return the likely cause of a divergence, and what to do."""
         likelihood, rate = self.architecture.likelihood, self.estimator.learning_rate_init
         X, names = self.tables["X"], self.feature_names
         return likely_cause(X, self.units, names, likelihood, rate)
 
-    def fitted_attributes(self, result):
-        """Return the attributes that the estimator has after a training."""
+    def fitted_attributes(self, result, group=ALONE):
+        """Return the attributes that the estimator has after a training.
+
+        Without a group nothing is exchanged: a snapshot for a callback is of one rank.
+        """
         shift, module = self.log_jacobian, result.module
         history = in_data_units(result.history, shift)
         if self.continues:
@@ -247,32 +270,9 @@ class Training:
         if noise is not None:
             attributes["noise_variance_"] = noise * self.units.scale**2
         if self.architecture.posterior is not None:
-            attributes["latent_kl_"] = mean_latent_kl(module, self.setup.rows)
+            attributes["latent_kl_"] = mean_latent_kl(module, self.setup.rows, group)
+        check_same_result(group, attributes)
         return attributes
-
-    def warn(self, result):
-        """Warn if the user interrupted the training, or if it has not converged."""
-        name, epochs = type(self.estimator).__name__, self.setup.plan.epochs
-        if self.setup.progress.interrupted:
-            warnings.warn(
-                f"Training interrupted by user: {name} did {len(result.history['loss'])} of "
-                f"{epochs} epochs, and the best state so far was kept.",
-                UserWarning,
-                stacklevel=_STACKLEVEL,
-            )
-        about_start = partial(
-            why_start_was_best,
-            self.tables,
-            self.units,
-            self.feature_names,
-            self._likely_cause,
-        )
-        message = convergence_warning(name, result, epochs, self._likely_cause, about_start)
-        if message is not None:
-            warnings.warn(message, ConvergenceWarning, stacklevel=_STACKLEVEL)
-        largest_kl = np.max(getattr(self.estimator, "latent_kl_", np.inf))
-        if epochs > 0 and self.setup.objective.beta > 0 and largest_kl < _COLLAPSED_KL:
-            warnings.warn(COLLAPSED.format(name), ConvergenceWarning, stacklevel=_STACKLEVEL)
 
 
 def likelihood_for_columns(likelihood, encoding, n_features):

@@ -248,6 +248,24 @@ def _to_tensor(array, like, name):
     return torch.empty_like(like).copy_(torch.from_numpy(np.array(array)))
 
 
+class FittedState:
+    """Mixin of estimators: their fitted attributes, and how they are stored."""
+
+    def _set_fitted(self, attributes):
+        # An earlier fit may have set it, and this one may not.
+        vars(self).pop("noise_variance_", None)
+        vars(self).update(attributes)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_fitted")
+
+    def __getstate__(self):
+        return get_state(super().__getstate__())
+
+    def __setstate__(self, state):
+        super().__setstate__(set_state(type(self).__name__, state))
+
+
 def restored_on_failure(method):
     """Restore all attributes if a fit fails, so that an earlier one stays usable.
 

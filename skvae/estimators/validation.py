@@ -12,11 +12,14 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skvae.data.chunks import Chunks, map_parts, parts_of
 from skvae.data.columns import column_name, errors_name_columns
 from skvae.data.encoding import TableEncoding
 from skvae.data.inputs import as_table, check_rows_only
+from skvae.data.joint_columns import join_encodings
 from skvae.data.missing import masked_as_nan
 from skvae.data.tables import library_of_frame
+from skvae.group import joined
 
 DTYPES = [np.float64, np.float32]
 # How many columns with missing values an error lists.
@@ -49,17 +52,24 @@ def fit_encoding(X, categorical_features, *, keep_declared=False):
 
     Parameters
     ----------
-    X : array-like or frame
+    X : array-like, frame or Chunks of these
     categorical_features : array-like, "from_dtype" or None
         As in :class:`skvae.VAETransformer`.
     keep_declared : bool, default=False
         As in :meth:`TableEncoding.fit`.
     """
     listed = not isinstance(categorical_features, (str, type(None)))
-    if not listed and library_of_frame(X) is None:
-        return None
-    encoding = TableEncoding.fit(X, categorical_features, keep_declared=keep_declared)
-    return None if encoding.is_identity else encoding
+    encodings = []
+    for part in parts_of(X):
+        encoding = None
+        if listed or library_of_frame(part) is not None:
+            encoding = TableEncoding.fit(
+                part, categorical_features, keep_declared=keep_declared
+            )
+            encoding = None if encoding.is_identity else encoding
+        encodings.append(encoding)
+    own = join_encodings(encodings, "chunk")
+    return join_encodings(joined().gather(own))
 
 
 def is_encoded(encoding):
@@ -74,10 +84,23 @@ def validate_rows(estimator, X, *, reset, min_rows, keep_declared=False):
     """
     X = as_table(X)
     if estimator._allow_missing:
-        X = masked_as_nan(X)
+        X = map_parts(masked_as_nan, X)
     if reset:
         listed = estimator.categorical_features
         estimator._encoding = fit_encoding(X, listed, keep_declared=keep_declared)
+    if not isinstance(X, Chunks):
+        return _validate_part(estimator, X, reset=reset, min_rows=min_rows)
+    if len(X) < min_rows:
+        raise ValueError(f"X has {len(X)} rows, but at least {min_rows} are needed.")
+    # The names of the first part are those of all.
+    first, *others = X.parts
+    parts = [_validate_part(estimator, first, reset=reset, min_rows=1)]
+    parts += [_validate_part(estimator, part, reset=False, min_rows=1) for part in others]
+    return Chunks(parts)
+
+
+def _validate_part(estimator, X, *, reset, min_rows):
+    """Return the rows of one table as numbers; its encoding has been set."""
     options = {
         "accept_sparse": "csr",
         "dtype": DTYPES,

@@ -9,7 +9,8 @@ from torch import nn
 from skvae.components import Component
 from skvae.data.columns import column_name
 from skvae.data.kinds import CATEGORY
-from skvae.data.rows import blocks, clipped, extremes, feature_means, observed_part
+from skvae.data.means import feature_means
+from skvae.data.rows import blocks, clipped, extremes
 from skvae.data.units import Units
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.row_distribution import RowDistribution
@@ -308,16 +309,3 @@ class LikelihoodHead(nn.Module):
     def other_log_probs(self, p, x):
         """Return log-densities (..., n_others) of parts of rows that have no such noise."""
         return p.mean[..., :0]
-
-
-def smoothed_mean(rows):
-    """Return the mean per feature with half a pseudo-count on either side of [0, 1].
-
-    It is in float64 on the CPU, and inside (0, 1) for rows in [0, 1].
-    """
-    # In blocks: a float64 sum of float32 rows would convert them first, which is slow.
-    total = counts = 0
-    for block in blocks(rows, most=4096):
-        block, n_values = observed_part(block)
-        total, counts = total + block.sum(0).double(), counts + n_values
-    return ((total + 0.5) / (counts + 1)).cpu()

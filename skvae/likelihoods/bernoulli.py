@@ -6,7 +6,8 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.data.means import smoothed_mean
+from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.first_order import linear_logits
 
 _REMEDY = "Scale it, for example with MinMaxScaler, or use likelihood='gaussian'."

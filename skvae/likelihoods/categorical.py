@@ -8,7 +8,8 @@ import torch
 from torch.distributions import constraints
 
 from skvae.data.kinds import CATEGORY, FLAG, NUMBER
-from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.data.means import smoothed_mean
+from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.coded import CodedCategorical, IndependentCategories
 from skvae.likelihoods.first_order import linear_log_rates
 

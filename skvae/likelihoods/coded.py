@@ -11,8 +11,9 @@ from torch import nn
 from torch.distributions import Distribution, constraints
 
 from skvae.data.columns import column_name
+from skvae.data.means import smoothed_mean
 from skvae.data.rows import MappedRows, blocks
-from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.first_order import linear_log_rates
 
 

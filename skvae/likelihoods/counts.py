@@ -7,8 +7,8 @@ from torch.distributions import NegativeBinomial as TorchNegativeBinomial
 from torch.distributions import Poisson as TorchPoisson
 
 from skvae.data.columns import column_name
-from skvae.data.rows import feature_moments
-from skvae.likelihoods.base import Likelihood, smoothed_mean
+from skvae.data.means import feature_moments, smoothed_mean
+from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.first_order import linear_log_rates
 
 # Log-rates are clipped to this range, so that float32 does not overflow.

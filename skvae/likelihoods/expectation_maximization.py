@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from skvae.data.rows import as_float64, blocks
+from skvae.data.rows import as_float64, blocks, count_rows, evenly_spaced
+from skvae.group import joined
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE, LinearGaussian
 from skvae.likelihoods.second_moments import DenseSecondMoment
 
@@ -63,17 +64,18 @@ def linear_gaussian_of_observed(
     read = (
         _Table.of_rows if transform is None else lambda block: _Table.of_rows(transform(block))
     )
-    n_rows, n_features = rows.shape
+    n_rows, n_features = count_rows(rows), rows.shape[1]
     rank = max(1, min(latent_dim, n_features - (known is None)))
     n_sampled = max(2000, _SAMPLE_ELEMENTS // (n_features + (rank + 1) ** 2))
-    sample = read(rows[:: -(-n_rows // n_sampled)])
+    sample = read(rows[evenly_spaced(len(rows), n_sampled)])
+    (n_in_sample,) = joined().sum(sample.n_rows)
     model = _Model.start(sample, rank, shared, known, pool)
     previous = -math.inf
     for _ in range(_MAX_ITERATIONS):
-        statistics = sample.expect(model)
+        statistics = sum_statistics([sample.expect(model)])
         gain = statistics.log_likelihood - previous
         # With common noises it is not the likelihood that the iteration raises.
-        if (gain if pool is None else abs(gain)) < tol * sample.n_rows:
+        if (gain if pool is None else abs(gain)) < tol * n_in_sample:
             break
         previous = statistics.log_likelihood
         model = model.maximize(statistics, shared, known, pool)
@@ -113,8 +115,9 @@ class _Statistics:
 
 
 def sum_statistics(parts):
-    """Add the statistics of several tables."""
-    return _Statistics(*(sum(values) for values in zip(*map(_fields, parts), strict=True)))
+    """Add the statistics of several tables, in a group those of all ranks."""
+    totals = (sum(values) for values in zip(*map(_fields, parts), strict=True))
+    return _Statistics(*joined().sum(*totals))
 
 
 def _fields(statistics):
@@ -185,11 +188,12 @@ class _Model:
     @classmethod
     def start(cls, table, rank, shared, known, pool=None):
         """Return the leading directions of the second moments of pairs that are both there."""
-        counts = table.observed.sum(axis=0)
-        mean = table.values.sum(axis=0) / np.maximum(counts, 1)
+        counts, total = joined().sum(table.observed.sum(axis=0), table.values.sum(axis=0))
+        mean = total / np.maximum(counts, 1)
         centred = np.where(table.observed, table.values - mean, 0.0)
         there = table.observed.astype(np.float64)
-        second = centred.T @ centred / np.maximum(there.T @ there, 1)
+        products, pairs = joined().sum(centred.T @ centred, there.T @ there)
+        second = products / np.maximum(pairs, 1)
         variance = np.diag(second)
         # Roughly, as many eigenvalues may be nearly equal.
         values, vectors = DenseSecondMoment(second, tol=1e-2).leading(rank)

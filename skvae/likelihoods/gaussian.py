@@ -9,7 +9,8 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skvae.data.marginals import NormalScores
-from skvae.data.rows import feature_moments
+from skvae.data.means import feature_moments
+from skvae.data.rows import count_rows
 from skvae.data.units import Units, column_maps
 from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
@@ -246,7 +247,7 @@ class Gaussian(Likelihood):
 
     def closed_form(self, rows, latent_dim, units):
         """Return the factor analysis or the probabilistic PCA of complete rows."""
-        covariance, n_rows = second_moment(rows, latent_dim), len(rows)
+        covariance, n_rows = second_moment(rows, latent_dim), count_rows(rows)
         if self._fixed:
             known = self.relative_noise(units) ** 2
             return probabilistic_pca(covariance, latent_dim, noise_variance=known)

@@ -1,8 +1,11 @@
 """Whether the columns of a table are one quantity many times: for noise="auto"."""
 
+from functools import reduce
+
 import numpy as np
 
 from skvae.data.rows import blocks
+from skvae.group import joined
 
 # The rule for noise="auto", as the documentation of Gaussian has it.
 _SHARE_AT_ENDS = 0.2
@@ -14,7 +17,8 @@ _LIKE_RANGES = 2.5
 def has_like_columns(X):
     """Whether the columns are one quantity many times, as the pixels of an image are.
 
-    The rule is in the notes of :class:`Gaussian`. It takes one pass over the rows.
+    The rule is in the notes of :class:`Gaussian`. It takes one pass over the rows, in a group
+    over those of all ranks.
 
     Parameters
     ----------
@@ -51,17 +55,30 @@ def _ends(X):
 
     And the share of its values that are the lowest or the highest.
     """
-    lowest, second, highest = (np.full(X.shape[1], end) for end in (np.inf, np.inf, -np.inf))
-    n_low, n_high, n_values = 0, 0, 0
-    for block in blocks(X):
-        low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
-        # None was counted before of a value that is lower or higher than all.
-        n_low, n_high = np.where(low < lowest, 0, n_low), np.where(high > highest, 0, n_high)
-        above = np.where(block > low, block, np.inf).min(axis=0)
-        candidates = np.stack([lowest, second, low, above])
-        lowest, highest = np.fmin(lowest, low), np.fmax(highest, high)
-        second = np.where(candidates > lowest, candidates, np.inf).min(axis=0)
-        n_low = n_low + np.count_nonzero(block == lowest, axis=0)
-        n_high = n_high + np.count_nonzero(block == highest, axis=0)
-        n_values = n_values + np.count_nonzero(~np.isnan(block), axis=0)
+    ends = joined().fold(_merge, reduce(_merge, map(_ends_of_block, blocks(X))))
+    lowest, second, highest, n_low, n_high, n_values = ends
     return lowest, second, highest, (n_low + n_high) / np.maximum(n_values, 1)
+
+
+def _ends_of_block(block):
+    """Return the ends of the columns of a block, and three numbers of values of each.
+
+    They are how many are equal to the lowest, how many to the highest, and how many there are.
+    """
+    low, high = np.fmin.reduce(block, axis=0), np.fmax.reduce(block, axis=0)
+    above = np.where(block > low, block, np.inf).min(axis=0)
+    counts = (np.count_nonzero(each, axis=0) for each in (block == low, block == high))
+    return low, above, high, *counts, np.count_nonzero(~np.isnan(block), axis=0)
+
+
+def _merge(one, other):
+    """Return the ends of the columns of two blocks together."""
+    lowest, highest = np.fmin(one[0], other[0]), np.fmax(one[2], other[2])
+    candidates = np.stack([*one[:2], *other[:2]])
+    second = np.where(candidates > lowest, candidates, np.inf).min(axis=0)
+    # None was counted of a value that is lower or higher than all in its own block.
+    n_low, n_high = (
+        sum(np.where(part[at] == end, part[n_at], 0) for part in (one, other))
+        for at, n_at, end in ((0, 3, lowest), (2, 4, highest))
+    )
+    return lowest, second, highest, n_low, n_high, one[5] + other[5]

@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from skvae.data.rows import MappedRows, feature_moments
+from skvae.data.means import feature_moments
+from skvae.data.rows import MappedRows, count_rows
 from skvae.likelihoods.expectation_maximization import linear_gaussian_of_observed
 from skvae.likelihoods.factor_analysis import LinearGaussian, factor_analysis
 from skvae.likelihoods.second_moments import second_moment
@@ -74,7 +75,7 @@ class ScaledInputs:
 
     def complete_model(self, latent_dim):
         """Return the factor analysis of complete rows."""
-        limits, precision, n_rows = {}, 0.0, len(self.rows)
+        limits, precision, n_rows = {}, 0.0, count_rows(self.rows)
         if self.pool is not None:
             precision = _EIGENVALUE_TOLERANCE
             limits = {"pool": self.pool, "tol": _TOLERANCE, "max_iter": _MAX_ITERATIONS}

@@ -12,7 +12,8 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.utils.extmath import randomized_svd
 
-from skvae.data.rows import as_float64, blocks
+from skvae.data.rows import as_float64, blocks, count_rows, evenly_spaced
+from skvae.group import joined
 
 # Below this width LAPACK's dense solver is faster than Lanczos iteration.
 _DENSE_WIDTH = 200
@@ -63,7 +64,8 @@ class DenseSecondMoment:
     def of_rows(cls, X, block=8192, tol=0.0):
         """Compute ``X' X / n`` in float64, without a float64 copy of `X`."""
         parts = (as_float64(rows) for rows in blocks(X, most=block))
-        return cls(sum(rows.T @ rows for rows in parts) / len(X), tol)
+        total, n_rows = joined().sum(sum(rows.T @ rows for rows in parts), len(X))
+        return cls(total / n_rows, tol)
 
     def diagonal(self):
         """Return the second moment of each feature."""
@@ -159,7 +161,7 @@ def _leading_directions(rows, rank):
     """Return orthonormal columns that span the leading directions of a sample of rows."""
     n_rows, width = rows.shape
     most = min(_SAMPLE_ROWS, max(_SAMPLE_ELEMENTS // width, 2 * rank))
-    sample = rows[:: -(-n_rows // most)].cpu().numpy()
+    sample = joined().concatenate(rows[evenly_spaced(n_rows, most)].cpu().numpy())
     rank = min(rank, len(sample))
     _, _, directions = randomized_svd(sample, rank, random_state=0)
     return np.linalg.qr(directions.T.astype(np.float64)).Q
@@ -172,7 +174,9 @@ def _image(rows, directions):
     for block in blocks(rows):
         variance = variance + block.double().square().sum(0)
         image = image + (block.T @ (block @ columns)).double()
-    return variance.cpu().numpy() / len(rows), image.cpu().numpy() / len(rows)
+    variance, image = joined().sum(variance.cpu().numpy(), image.cpu().numpy())
+    n_rows = count_rows(rows)
+    return variance / n_rows, image / n_rows
 
 
 def _lanczos(matrix, count, tol):

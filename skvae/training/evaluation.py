@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from skvae.data.rows import Subset, batches
+from skvae.data.rows import Subset, batches, evenly_spaced
+from skvae.group import ALONE
 from skvae.machine import limit_threads
 from skvae.posteriors import marginal_kl
 
@@ -27,7 +28,8 @@ def fixed_draws(setup, n_rows, latent_dim, n_folds=1):
     each, whose mean is taken, need fewer.
     """
     n_samples = setup.objective.n_samples
-    n_groups = int(np.clip(_HELD_OUT_DRAWS // (n_folds * n_rows * n_samples), 1, _MAX_DRAWS))
+    _, n_all = setup.group.place(n_rows)
+    n_groups = int(np.clip(_HELD_OUT_DRAWS // (n_folds * n_all * n_samples), 1, _MAX_DRAWS))
     shape = (n_groups * n_samples, n_rows, latent_dim)
     generator = setup.streams.generator("held-out draws")
     eps = torch.randn(shape, generator=generator, dtype=torch.float32)
@@ -35,22 +37,25 @@ def fixed_draws(setup, n_rows, latent_dim, n_folds=1):
 
 
 @torch.no_grad()
-def mean_terms(objective, module, rows, eps):
-    """Return the mean terms of the objective on rows, a list of floats."""
+def mean_terms(setup, module, rows, eps):
+    """Return the mean terms of the objective on rows, a list of floats.
+
+    In a group the mean is over the rows of all ranks, of which one may have none.
+    """
     module.eval()
-    parts = []
+    objective, parts = setup.objective, [torch.zeros(3, 0, device=rows.device)]
     with limit_threads(rows.numel()):
         # Inputs can be wider than rows, as with indicators of categories.
         for part in batches((len(rows), module.decoder.head.n_inputs)):
             parts.append(objective.row_terms(module, rows[part], eps[:, part]))
-    return torch.cat(parts, dim=-1).mean(-1).tolist()
+    return setup.group.mean(torch.cat(parts, dim=-1)).tolist()
 
 
 def sampled_loss(setup, module):
     """Return a module's mean loss on evenly spaced training rows."""
-    rows = _evenly_spaced(setup.rows, _SAMPLED_ROWS)
+    rows = _evenly_spaced(setup.rows, _SAMPLED_ROWS, setup.group)
     eps = fixed_draws(setup, len(rows), module.latent_dim)
-    return mean_terms(setup.objective, module, rows, eps)[0]
+    return mean_terms(setup, module, rows, eps)[0]
 
 
 def ended_worse(setup, start_loss, module):
@@ -145,18 +150,21 @@ def _mean_or_one(sums, counts):
 
 
 @torch.inference_mode()
-def mean_latent_kl(module, rows):
+def mean_latent_kl(module, rows, group=ALONE):
     """Return the mean KL divergence of each latent dimension from the prior, an array.
 
-    Many rows are sampled, evenly spaced.
+    Many rows are sampled, evenly spaced; in a group from those of all ranks.
     """
-    rows = _evenly_spaced(rows, _KL_ROWS)
+    rows = _evenly_spaced(rows, _KL_ROWS, group)
     parts = [
         marginal_kl(module.posterior(module.complete(rows[part])))
         for part in batches(rows.shape)
     ]
-    return torch.cat(parts).mean(0, dtype=torch.float64).cpu().numpy()
+    none = torch.zeros(0, module.latent_dim, device=rows.device)
+    kl = torch.cat([none, *parts])
+    return group.mean(kl.double().mT).cpu().numpy()
 
 
-def _evenly_spaced(rows, n_max):
-    return Subset(rows, torch.arange(0, len(rows), -(-len(rows) // n_max)))
+def _evenly_spaced(rows, n_max, group):
+    sample = evenly_spaced(len(rows), n_max, group)
+    return Subset(rows, torch.arange(len(rows))[sample])

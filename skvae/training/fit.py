@@ -1,11 +1,11 @@
 """Train a model: all epochs, early stopping on held-out rows, or cross-validation."""
 
 import math
+from dataclasses import replace
 
 import torch
 
 from skvae.data.rows import Subset
-from skvae.randomness import RandomStreams
 from skvae.training.cross_validation import fit_cross_validated
 from skvae.training.evaluation import ended_worse, fixed_draws, mean_terms, sampled_loss
 from skvae.training.result import Result, TrainingDivergedError, train_and_record
@@ -57,6 +57,7 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
         result = Result(module, make_optimizer(module, setup.plan))
     else:
         result = Result(*resumed)
+    setup.group.broadcast(list(result.module.state_dict().values()))
     if mode == "hold_out":
         held_out = _HeldOut(setup, result, stopping, rows_val)
     compares = mode == "all" and stopping is not None
@@ -72,6 +73,7 @@ def fit_model(start, setup, stopping=None, rows_val=None, resumed=None):
         held_out.restore_best()
         if held_out.best.epoch == 0 and resumed is None and indices is not None:
             result.module.load_state_dict(start(setup.rows).state_dict())
+            setup.group.broadcast(list(result.module.state_dict().values()))
     elif result.diverged and result.n_kept == 0:
         raise TrainingDivergedError(result.history["loss"][-1])
     elif compares and not result.stopped_early and setup.plan.epochs > 0:
@@ -94,7 +96,7 @@ class _HeldOut:
         self.best.update(-self._mean_terms()[0])
 
     def _mean_terms(self):
-        return mean_terms(self.setup.objective, self.result.module, self.rows, self.eps)
+        return mean_terms(self.setup, self.result.module, self.rows, self.eps)
 
     def evaluate(self):
         """Evaluate and record the current state; return its terms."""
@@ -122,7 +124,8 @@ class _HeldOut:
         losses = self.result.history.get("validation_loss", [])
         losses = losses[self.setup.objective.kl_warmup :]
         # Too few held-out rows for a reliable comparison.
-        if not losses or 10 * len(self.rows) < FEW_ROWS or self.setup.progress.interrupted:
+        _, n_rows = self.setup.group.place(len(self.rows))
+        if not losses or 10 * n_rows < FEW_ROWS or self.setup.progress.interrupted:
             return False
         # After a smaller increase the start may be as good as the model can get.
         increase = losses[-1] + self.best.score
@@ -133,13 +136,16 @@ def _hold_out(setup, fraction):
     """Return the indices of the rows to train on, and the rows that are held out."""
     n_rows = len(setup.rows)
     held = round(fraction * n_rows)
-    if held < 1 or n_rows - held < 2:
+    if setup.group.size > 1:
+        # Every rank holds out some of its rows, and keeps others.
+        held = min(max(held, 1), n_rows - 1)
+    elif held < 1 or n_rows - held < 2:
         raise ValueError(
             f"validation_fraction={fraction} of {n_rows} rows leaves {held} to "
             f"validate on and {n_rows - held} to train on. Change validation_fraction, pass "
             "X_val, or set early_stopping='cv' or False."
         )
     # When training continues, the same rows as before: the model was trained on the others.
-    generator = RandomStreams(setup.streams.seed).generator("held-out rows")
+    generator = replace(setup.streams, epochs_before=0).generator("held-out rows")
     order = torch.randperm(n_rows, generator=generator)
     return order[held:].sort().values, Subset(setup.rows, order[:held])

@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import embedding
 
 from skvae.data.rows import indexed_from
+from skvae.group import ALONE
 from skvae.machine import (
     cuda_float32,
     explain_out_of_memory,
@@ -13,6 +14,7 @@ from skvae.machine import (
     limit_threads,
     one_thread,
 )
+from skvae.training.epoch_steps import GroupSteps, OwnSteps
 from skvae.training.steps import Steps, make_optimizer
 
 
@@ -42,6 +44,7 @@ def train_epochs(
     optimizer=None,
     row_width=0,
     on_step=None,
+    group=ALONE,
 ):
     """Train a module in place; iterate over the epochs.
 
@@ -69,7 +72,9 @@ def train_epochs(
         Elements per row of the module's widest layer.
     on_step : callable, default=None
         Called after each step with the number of steps done and the number of steps in the
-        epoch. If it returns true the epoch ends.
+        epoch. If it returns true the epoch ends; in a group one step later.
+    group : Group, default=ALONE
+        The other ranks that train the module, each on its own rows.
 
     Yields
     ------
@@ -79,33 +84,44 @@ def train_epochs(
     """
     optimizer = make_optimizer(module, plan) if optimizer is None else optimizer
     indices = torch.arange(len(rows)) if indices is None else indices
-    n_rows, size = indices.shape[-1], plan.batch_size
     parameters = list(module.parameters())
-    n_elements = size * max(row_width, rows.shape[1])
-    n_products = size * sum(p.numel() for p in parameters)
-    steps = Steps(optimizer, plan, plan.epochs * -(-n_rows // size))
+    epoch_steps = _steps_of_epoch(group, indices.shape[-1], plan.batch_size, parameters)
+    n_elements = epoch_steps.largest * max(row_width, rows.shape[1])
+    n_products = epoch_steps.largest * sum(p.numel() for p in parameters)
+    steps = Steps(optimizer, plan, plan.epochs * epoch_steps.n_steps)
     for epoch in range(plan.epochs):
         if not module.training:
             module.train()
         order = _shuffled(indices, generator)
-        batches = order.to(indexed_from(rows)).split(size, dim=-1)
+        batches = epoch_steps.batches(order.to(indexed_from(rows)))
         totals = 0
         with limit_threads(n_elements, n_products):
             for done, batch in enumerate(batches, start=1):
-                terms = loss_terms(_take(rows, batch), epoch)
                 # zero_grad does the same, but takes a twentieth of a small step.
                 for parameter in parameters:
                     parameter.grad = None
-                (terms[0].sum() if terms[0].ndim else terms[0]).backward()
+                n_own = batch.shape[-1]
+                # A rank of a group with fewer rows than steps has none in some of them.
+                if n_own > 0:
+                    terms = loss_terms(_take(rows, batch), epoch)
+                    (terms[0].sum() if terms[0].ndim else terms[0]).backward()
+                    detached = torch.stack([term.detach() for term in terms])
+                    totals = totals + detached * (n_own / epoch_steps.n_rows)
+                epoch_steps.join_gradients(done, n_own)
                 steps.step()
-                detached = torch.stack([term.detach() for term in terms])
-                totals = totals + detached * (batch.shape[-1] / n_rows)
-                if on_step is not None and on_step(done, len(batches)):
-                    totals *= n_rows / min(done * size, n_rows)
+                if epoch_steps.ends(on_step is not None and on_step(done, len(batches))):
+                    totals *= epoch_steps.n_rows / epoch_steps.rows_after(done)
                     break
+        totals = epoch_steps.end_epoch(module, totals)
         # The only transfer from the device per epoch. A gradient that is not finite makes a
         # parameter NaN for the rest of the training, so one check per epoch is enough.
         yield (totals + 0 * _sum_of(parameters)).tolist()
+
+
+def _steps_of_epoch(group, n_rows, batch_size, parameters):
+    if group.size == 1:
+        return OwnSteps(n_rows, batch_size)
+    return GroupSteps(group, n_rows, batch_size, parameters)
 
 
 def _shuffled(indices, generator):

@@ -3,11 +3,25 @@
 import signal
 import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from inspect import signature
 
 import numpy as np
 
 from skvae.training.result import in_data_units
+
+# Says whether a training is to stop, of one that another process started.
+_should_stop = ContextVar("should_stop", default=lambda: False)
+
+
+@contextmanager
+def stopping_when(should_stop):
+    """Let a training in the body end as by Ctrl-C once ``should_stop()`` is true."""
+    token = _should_stop.set(should_stop)
+    try:
+        yield
+    finally:
+        _should_stop.reset(token)
 
 
 class Progress:
@@ -20,18 +34,22 @@ class Progress:
         nothing.
     tasks : CallbackTasks, default=None
         Calls the callbacks.
-
-    Attributes
-    ----------
-    interrupted : bool
-        Whether Ctrl-C was pressed.
     """
 
     def __init__(self, log_jacobian=None, tasks=None):
         self.log_jacobian = log_jacobian
         self.tasks = tasks
-        self.interrupted = False
+        self._noted = False
         self._handles_ctrl_c = False
+
+    @property
+    def interrupted(self):
+        """Whether Ctrl-C was pressed."""
+        return self._pressed
+
+    @property
+    def _pressed(self):
+        return self._noted or _should_stop.get()()
 
     @contextmanager
     def noting_ctrl_c(self):
@@ -52,7 +70,7 @@ class Progress:
     def raise_on_ctrl_c(self):
         """Raise KeyboardInterrupt on Ctrl-C from now on, and for one already noted."""
         self._restore_ctrl_c()
-        if self.interrupted:
+        if self._pressed:
             raise KeyboardInterrupt
 
     @contextmanager
@@ -72,7 +90,7 @@ class Progress:
     def on_step(self, done, n_steps):
         """Report a step; return whether to end the epoch."""
         stop = self.tasks is not None and self.tasks.on_step(done, n_steps)
-        return stop or self.interrupted
+        return stop or self._pressed
 
     def end_epoch(self, history, prints=True):
         """End an epoch, print its losses in `history`, and return whether to stop training."""
@@ -85,14 +103,46 @@ class Progress:
         return (self.tasks is not None and self.tasks.end_epoch(history)) or self.interrupted
 
     def _note_ctrl_c(self, number, frame):
-        if self.interrupted:
+        if self._noted:
             signal.default_int_handler(number, frame)
-        self.interrupted = True
+        self._noted = True
 
     def _restore_ctrl_c(self):
         if self._handles_ctrl_c:
             self._handles_ctrl_c = False
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class GroupProgress(Progress):
+    """Progress of a training in a group: all ranks stop if one of them is to stop.
+
+    Parameters
+    ----------
+    group : Group
+    log_jacobian : float, default=None
+        As in :class:`Progress`; rank 0 prints.
+    """
+
+    def __init__(self, group, log_jacobian=None):
+        super().__init__(log_jacobian if group.is_main else None)
+        self.group = group
+        self._interrupted = False
+
+    @property
+    def interrupted(self):
+        """Whether Ctrl-C was pressed on any rank before the end of the last epoch."""
+        return self._interrupted
+
+    def end_epoch(self, history=None):
+        """End an epoch, and return whether any rank is to stop."""
+        stop = super().end_epoch(history)
+        self._interrupted |= self.group.agree(self._pressed)
+        return self.group.agree(stop) or self._interrupted
+
+
+def progress_of(group, log_jacobian=None):
+    """Return the Progress of a training in a group, which may be of one process."""
+    return Progress(log_jacobian) if group.size == 1 else GroupProgress(group, log_jacobian)
 
 
 class CallbackTasks:

@@ -126,6 +126,7 @@ def train_and_record(setup, result, indices=None, current=None):
         optimizer=result.optimizer,
         row_width=widest_layer(result.module, setup.rows.shape[1]),
         on_step=setup.progress.on_step,
+        group=setup.group,
     )
     last = LastStates(result.module)
     for done in range(1, setup.plan.epochs + 1):
@@ -151,6 +152,6 @@ def _restore_finite(setup, module, last, n_epochs):
     """
     eps = fixed_draws(setup, len(setup.rows), module.latent_dim)
     for n_back, _ in enumerate(last.restore()):
-        if math.isfinite(mean_terms(setup.objective, module, setup.rows, eps)[0]):
+        if math.isfinite(mean_terms(setup, module, setup.rows, eps)[0]):
             return max(n_epochs - n_back, 0)
     return 0

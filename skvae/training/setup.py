@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from skvae.data.rows import StreamedRows
+from skvae.group import ALONE, Alone
 from skvae.model.objectives import Objective
 from skvae.randomness import RandomStreams
 from skvae.training.progress import Progress
@@ -104,6 +105,8 @@ class Setup:
     plan : Plan
     streams : RandomStreams
     progress : Progress
+    group : Group, default=ALONE
+        The ranks that train together; the rows are those of this one.
     """
 
     objective: Objective
@@ -111,6 +114,7 @@ class Setup:
     plan: Plan
     streams: RandomStreams
     progress: Progress
+    group: Alone = ALONE
 
     def loss_terms(self, module, purpose="draws", fold=0):
         """Return the loss as :func:`skvae.training.loop.train_epochs` takes it."""

@@ -1,0 +1,224 @@
+"""Training in a group of processes: rows a second, memory, and where the time goes.
+
+    python benchmarks/scale.py speed      # one process, a group, DistributedDataParallel
+    python benchmarks/scale.py memory     # twice the rows that one process may hold
+    python benchmarks/scale.py parts      # start and epoch with 1, 2 and 4 processes
+    python benchmarks/scale.py paper      # carried on to 8 GPUs and 64 machines
+    python benchmarks/scale.py nccl       # on CUDA: one rank on nccl is as no group
+
+A dense network, 784-512-2-512-784, Bernoulli, on random rows. Figures of `speed` and `parts`
+are differences between trainings of different lengths, and leave out the start; medians of
+rounds in turn. On a machine that does other work at the same time they mean little.
+"""
+
+import argparse
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from _group import Stopwatch, run
+from _machine import describe_machine
+from overhead import HIDDEN, LATENT, WIDTH, PlainVAE
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from skvae import VAETransformer
+from skvae.networks import MLP
+
+BATCHES = (128, 512, 2048)
+# A group's buffer of gradients: one number for each parameter, float32.
+BYTES = 4 * sum(p.numel() for p in PlainVAE().parameters())
+
+
+def build(batch_size, epochs, **parameters):
+    return VAETransformer(
+        LATENT,
+        network=MLP((HIDDEN,), linear_map=False),
+        likelihood="bernoulli",
+        batch_size=batch_size,
+        max_iter=epochs,
+        early_stopping=False,
+        random_state=0,
+        **{"device": "cpu"} | parameters,
+    )
+
+
+def rows_of(rank, size, n_rows):
+    """Return the rows of one rank; they are drawn in its own process."""
+    n_own = n_rows // size
+    return (np.random.RandomState(rank).rand(n_own, WIDTH) > 0.5).astype(np.float32)
+
+
+# -- speed -----------------------------------------------------------------------------------
+
+
+def seconds_of_fit(X, batch_size, epochs, group=None):
+    start = time.perf_counter()
+    build(batch_size, epochs).fit(X, group=group)
+    return time.perf_counter() - start
+
+
+def seconds_of_ddp(X, batch_size, epochs):
+    """Return the seconds of torch's own loop in a group."""
+    x, own = torch.from_numpy(X), batch_size // distributed.get_world_size()
+    model = DistributedDataParallel(Loss(PlainVAE()))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    start = time.perf_counter()
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x)).split(own):
+            optimizer.zero_grad()
+            model(x[batch]).backward()
+            optimizer.step()
+    return time.perf_counter() - start
+
+
+class Loss(torch.nn.Module):
+    """A module whose `forward` is the loss, as DistributedDataParallel needs it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model.loss(x)
+
+
+def rates(rank, size, n_rows, way, rounds):
+    """Return the rows a second of all ranks together, by batch size."""
+    X = rows_of(rank, size, n_rows)
+    take = {
+        "fit": lambda batch, epochs: seconds_of_fit(
+            X, batch, epochs, "world" if size > 1 else None
+        ),
+        "ddp": lambda batch, epochs: seconds_of_ddp(X, batch, epochs),
+    }[way]
+    found = {}
+    for batch in BATCHES:
+        take(batch, 1)
+        longer = [take(batch, 4) - take(batch, 1) for _ in range(rounds)]
+        found[batch] = 3 * n_rows / np.median(longer)
+    return found
+
+
+def speed(n_rows, rounds):
+    ways = {
+        "one process, one thread": (1, 1, "fit"),
+        "one process, two threads": (1, 2, "fit"),
+        "two processes, group": (2, 1, "fit"),
+        "two processes, DistributedDataParallel": (2, 1, "ddp"),
+    }
+    print("rows a second by global batch | " + " | ".join(map(str, BATCHES)))
+    for name, (size, threads, way) in ways.items():
+        found = run(rates, size, size, n_rows, way, rounds, threads=threads)[0]
+        print(f"{name} | " + " | ".join(f"{found[batch]:,.0f}" for batch in BATCHES))
+
+
+# -- memory ----------------------------------------------------------------------------------
+
+
+def fit_with_limit(rank, size, n_rows, most_bytes):
+    """Return whether a rank can hold its rows and train, with a limit on new memory."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + most_bytes, used + most_bytes))
+    try:
+        X = np.ones((n_rows // size, WIDTH), dtype=np.float32)
+        X[::2] = 0
+        build(2048, 1).fit(X, group="world" if size > 1 else None)
+    except MemoryError:
+        return False
+    return True
+
+
+def memory(n_rows):
+    # Rows of one rank and as much again for the training; all rows alone are more.
+    most = 4 * WIDTH * n_rows // 2 + 300 * 2**20
+    alone = run(fit_with_limit, 1, 1, n_rows, most)
+    both = run(fit_with_limit, 2, 2, n_rows, most)
+    print(f"{4 * WIDTH * n_rows / 2**20:,.0f} MiB of rows, {most / 2**20:,.0f} MiB a process")
+    print(f"one process: {alone}; two processes: {both}")
+
+
+# -- parts -----------------------------------------------------------------------------------
+
+
+def parts_of(rank, size, n_rows, batch_size):
+    """Return the seconds of the start, and those of an epoch by what they are spent on."""
+    X, group = rows_of(rank, size, n_rows), "world" if size > 1 else None
+    start = seconds_of_fit(X, batch_size, 0, group)
+    found = []
+    for epochs in (1, 3):
+        with Stopwatch() as watch:
+            whole = seconds_of_fit(X, batch_size, epochs, group)
+        found.append(np.array([whole, watch.communication, watch.waiting]))
+    whole, communication, waiting = (found[1] - found[0]) / 2
+    return start, whole - communication - waiting, communication, waiting
+
+
+def parts(n_rows):
+    print("processes | batch | start s | epoch: arithmetic s | communication s | waiting s")
+    for size in (1, 2, 4):
+        for batch in BATCHES:
+            ranks = run(parts_of, size, size, n_rows, batch)
+            print(f"{size} | {batch} | " + " | ".join(f"{s:.2f}" for s in np.mean(ranks, 0)))
+
+
+# -- on paper --------------------------------------------------------------------------------
+
+
+def paper(n_rows, seconds=None):
+    """Print how efficient larger groups are, from the seconds of a step of one process."""
+    if seconds is None:
+        (found,) = run(rates, 1, 1, n_rows, "fit", 1, threads=2)
+        seconds = {batch: batch / rate for batch, rate in found.items()}
+    print(f"gradients: {BYTES / 1e6:.1f} MB, sent and received nearly twice in a ring")
+    print("ranks | network | rows of a rank | step s | communication s | efficiency")
+    networks = {(64, "10 GbE"): (1.25e9, 50e-6), (8, "NVLink"): (2e11, 10e-6)}
+    for (size, name), (bandwidth, latency) in networks.items():
+        sent = 2 * (size - 1) / size * BYTES / bandwidth
+        communication = sent + 2 * (size - 1) * latency
+        for batch, step in seconds.items():
+            share = step / (step + communication)
+            print(f"{size} | {name} | {batch} | {step:.4f} | {communication:.4f} | {share:.0%}")
+        per_row = seconds[BATCHES[-1]] / BATCHES[-1]
+        print(f"a tenth of the time at {9 * communication / per_row:,.0f} rows of a rank")
+
+
+# -- a GPU -----------------------------------------------------------------------------------
+
+
+def nccl(n_rows):
+    """Compare one rank on nccl with no group: a group of one is none, so gather by hand."""
+    if not torch.cuda.is_available():
+        print("no GPU")
+        return
+    from skvae.group import Group
+
+    distributed.init_process_group("nccl", store=distributed.HashStore(), rank=0, world_size=1)
+    flat = torch.ones(BYTES // 4, device="cuda")
+    before = flat.clone()
+    group = Group(distributed.group.WORLD)
+    group.begin_steps([flat])
+    group.add(False, True)
+    X = rows_of(0, 1, n_rows)
+    models = [build(512, 2, device="cuda").fit(X, group=g) for g in (None, "world")]
+    losses = [model.history_["loss"] for model in models]
+    print("the sum of one rank is itself:", torch.equal(flat, before))
+    print("the same losses:", np.array_equal(*losses))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["speed", "memory", "parts", "paper", "nccl"])
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    print(describe_machine())
+    if options.part == "speed":
+        speed(options.rows, options.rounds)
+    else:
+        {"memory": memory, "parts": parts, "paper": paper, "nccl": nccl}[options.part](
+            options.rows
+        )

@@ -1,0 +1,57 @@
+"""Warnings of `fit`: about its plan, and about how the training ended."""
+
+import warnings
+from functools import partial
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skvae.training.diagnosis import COLLAPSED, convergence_warning, why_start_was_best
+
+# From the warning through the decorators of `fit` to its caller.
+_STACKLEVEL = 5
+# A latent dimension with a smaller KL, in nats, counts as unused.
+_COLLAPSED_KL = 0.01
+
+
+def warn_of_warmup(training):
+    """Warn if the warm-up of the KL term is not over before the training is."""
+    objective, epochs = training.setup.objective, training.setup.plan.epochs
+    if 0 < epochs <= objective.kl_warmup and objective.beta > 0:
+        message = (
+            f"kl_warmup={objective.kl_warmup} lasts as long as the training or longer "
+            f"(max_iter gives {epochs} epochs): the KL term does not reach its weight "
+            "beta."
+        )
+        if training.stopping.mode != "all":
+            message += (
+                " Early stopping only keeps a state from after the warm-up, and here "
+                "there is none: the model stays at its start."
+            )
+        warnings.warn(message, UserWarning, stacklevel=_STACKLEVEL + 1)
+
+
+def warn_of_result(training, result):
+    """Warn if the user interrupted the training, or if it has not converged."""
+    setup, estimator = training.setup, training.estimator
+    name, epochs = type(estimator).__name__, setup.plan.epochs
+    if setup.progress.interrupted:
+        warnings.warn(
+            f"Training interrupted by user: {name} did {len(result.history['loss'])} of "
+            f"{epochs} epochs, and the best state so far was kept.",
+            UserWarning,
+            stacklevel=_STACKLEVEL,
+        )
+    about_start = partial(
+        why_start_was_best,
+        training.tables,
+        training.units,
+        training.feature_names,
+        training.likely_cause,
+    )
+    message = convergence_warning(name, result, epochs, training.likely_cause, about_start)
+    if message is not None:
+        warnings.warn(message, ConvergenceWarning, stacklevel=_STACKLEVEL)
+    largest_kl = np.max(getattr(estimator, "latent_kl_", np.inf))
+    if epochs > 0 and setup.objective.beta > 0 and largest_kl < _COLLAPSED_KL:
+        warnings.warn(COLLAPSED.format(name), ConvergenceWarning, stacklevel=_STACKLEVEL)
