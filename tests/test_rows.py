@@ -7,6 +7,7 @@ from row_cases import FORMS, each_form, read_only, table
 from scipy import sparse
 
 from skvae.data import rows as rows_module
+from skvae.data.means import feature_moments
 from skvae.data.rows import (
     StreamedRows,
     Subset,
@@ -14,7 +15,6 @@ from skvae.data.rows import (
     batches,
     blocks,
     extremes,
-    feature_moments,
     indexed_from,
     open_rows,
     row_slices,
