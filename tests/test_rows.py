@@ -14,7 +14,6 @@ from skvae.data.rows import (
     batches,
     blocks,
     extremes,
-    feature_moments,
     indexed_from,
     open_rows,
     row_slices,
@@ -213,13 +212,6 @@ def test_extremes_count_what_is_not_stored(form, small_blocks):
     X = np.abs(table()) + 1
     X[0, 0] = X[59, 1] = 0
     np.testing.assert_array_equal(extremes(form(X)), [X.min(axis=0), X.max(axis=0)])
-
-
-def test_feature_moments_are_those_of_float64(small_blocks):
-    X = table() + np.float32(1000)
-    mean, variance = feature_moments(torch.from_numpy(X))
-    np.testing.assert_allclose(mean, X.mean(axis=0, dtype=np.float64), rtol=1e-15)
-    np.testing.assert_allclose(variance, X.astype(np.float64).var(axis=0), rtol=1e-13)
 
 
 def test_units_of_sparse_rows_are_those_of_dense_ones(small_blocks):
