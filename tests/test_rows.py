@@ -215,13 +215,6 @@ def test_extremes_count_what_is_not_stored(form, small_blocks):
     np.testing.assert_array_equal(extremes(form(X)), [X.min(axis=0), X.max(axis=0)])
 
 
-def test_feature_moments_are_those_of_float64(small_blocks):
-    X = table() + np.float32(1000)
-    mean, variance = feature_moments(torch.from_numpy(X))
-    np.testing.assert_allclose(mean, X.mean(axis=0, dtype=np.float64), rtol=1e-15)
-    np.testing.assert_allclose(variance, X.astype(np.float64).var(axis=0), rtol=1e-13)
-
-
 def test_units_of_sparse_rows_are_those_of_dense_ones(small_blocks):
     X = table()
     X[:, 2], X[:, 3] = 0, 7
