@@ -232,7 +232,7 @@ class Folds:
             value_counts(self.head, self.setup.rows[group.held_out], group.counted)
             for group in self.groups
         ]
-        return torch.cat([each.flatten(end_dim=-2) for each in counts])[: self.n_splits]
+        return torch.cat([each.reshape(-1, each.shape[-1]) for each in counts])[: self.n_splits]
 
     @torch.no_grad()
     def _sums(self, group):
