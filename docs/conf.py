@@ -30,7 +30,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_templates", "README-proposal.md"]
+exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 
 # As in scikit-learn's docstrings: `fit` is code.

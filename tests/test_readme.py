@@ -27,7 +27,9 @@ def test_block_runs(block):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_named_files_exist(name):
-    files = re.findall(r"\b(?:tests|benchmarks|examples|skvae)/[\w/]+\.\w+", TEXTS[name])
+    folders = "docs|tests|benchmarks|examples|skvae"
+    files = re.findall(rf"(?<![\w/])(?:{folders})/[\w/]+\.\w+", TEXTS[name])
+    assert files
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
