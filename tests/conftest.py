@@ -1,7 +1,14 @@
 """Data and small models that several test files share."""
 
+import os
 import warnings
 from functools import partial
+
+# Before torch is imported. With more threads than cores the processes of pytest-xdist would
+# wait for each other most of the time.
+if n_workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    n_threads = max(1, (os.cpu_count() or 1) // int(n_workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
 
 import numpy as np
 import pytest
