@@ -141,9 +141,9 @@ def test_cross_validated_noise_is_that_of_the_epoch(iris):
 def test_snapshots_are_made_only_on_request(quick, iris, monkeypatch):
     made, fitted_attributes = [], Training.fitted_attributes
 
-    def counted(training, result):
+    def counted(training, result, *group):
         made.append(result)
-        return fitted_attributes(training, result)
+        return fitted_attributes(training, result, *group)
 
     monkeypatch.setattr(Training, "fitted_attributes", counted)
     for callbacks, expected in (((), 1), ((Recorder(),), 1), ((User(),), 1 + 3 + 3)):
