@@ -13,7 +13,7 @@ NEEDED = {"plot_onnx_export": ["onnx", "onnxscript", "onnxruntime"]}
 
 
 def test_there_are_examples():
-    assert len(SCRIPTS) >= 8
+    assert len(SCRIPTS) >= 14
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)

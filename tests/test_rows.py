@@ -7,7 +7,6 @@ from row_cases import FORMS, each_form, read_only, table
 from scipy import sparse
 
 from skvae.data import rows as rows_module
-from skvae.data.means import feature_moments
 from skvae.data.rows import (
     StreamedRows,
     Subset,
