@@ -146,8 +146,9 @@ class Connections:
         names = ", ".join(map(str, silent))
         return (
             f"Rank {names} of {self._control.size()} was lost in the training: its process has "
-            "ended, is stopped or cannot be reached. See its own output for the cause; form "
-            f"a new process group before you fit again. torch says: {_shortened(reason)}"
+            "ended, is stopped, cannot be reached or has not called fit. See its own output "
+            "for the cause; form a new process group before you fit again. torch says: "
+            f"{_shortened(reason)}"
         )
 
 

@@ -159,6 +159,9 @@ def test_frames_of_categories_are_matrices_of_their_codes(quick):
     np.testing.assert_array_equal(means[:, 1], decoded["count"])
     np.testing.assert_array_equal(means[:, 2] > 0.5, decoded["flag"])
     np.testing.assert_array_equal(means[:, 3], decoded["category"].cat.codes)
+    wrong = np.repeat(rows[:1], 3, axis=0)
+    wrong[:, 3] = -1, 5, 1.5
+    assert encoder(torch.tensor(wrong)).isnan().all()
 
 
 def test_an_export_leaves_nothing_behind_in_the_model(quick):

@@ -9,6 +9,7 @@ import pytest
 from test_frames_of_columns import N_ROWS, fitted, make_frame, with_holes
 
 from skvae import AutoencoderTransformer, VAEImputer, VAETransformer
+from skvae.display import SampleDisplay
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -34,6 +35,12 @@ def test_a_frame_of_numbers_comes_back_as_one(library, dtype):
     assert model.impute(frame).equals(frame)
     loaded = pickle.loads(pickle.dumps(model))
     assert loaded.sample(3, random_state=0).equals(model.sample(3, random_state=0))
+
+
+def test_samples_are_not_shown_under_the_names_of_other_columns(frame):
+    model = fitted(frame, max_iter=0)
+    with pytest.raises(ValueError, match="feature names should match"):
+        SampleDisplay.from_estimator(model, frame[frame.columns[::-1]])
 
 
 @pytest.mark.parametrize("estimator", [VAETransformer, AutoencoderTransformer, VAEImputer])

@@ -161,3 +161,8 @@ def test_training_improves_on_the_start():
             for n in (0, "auto")
         ]
     assert errors[1] < errors[0]
+
+
+def test_parameters_of_components_can_be_set_by_their_names():
+    imputer = VAEImputer().set_params(network__activation="tanh")
+    assert imputer.network.activation == "tanh"

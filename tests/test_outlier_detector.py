@@ -145,3 +145,17 @@ def test_a_bad_argument_is_refused_and_an_earlier_fit_stays(table):
     with pytest.raises(ValueError, match="All values of X are missing"):
         model.fit(X * np.nan)
     np.testing.assert_array_equal(model.predict(X), before)
+
+
+def test_categories_of_arrays_may_have_any_codes(table):
+    X = table[0].copy()
+    codes, scores = np.arange(len(X)) % 3, []
+    for first, step in ((0, 1), (1, 1), (10, 10)):
+        X[:, 2] = first + step * codes
+        scores.append(detector(categorical_features=[2]).fit(X).score_samples(X))
+    np.testing.assert_allclose(scores[1:], [scores[0]] * 2, rtol=1e-5)
+
+
+def test_parameters_of_components_can_be_set_by_their_names():
+    model = detector().set_params(likelihood__noise="isotropic")
+    assert model.likelihood.noise == "isotropic"

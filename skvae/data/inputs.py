@@ -64,6 +64,7 @@ def as_table(X, name="X", *, codes=False):
     if isinstance(X, torch.Tensor):
         X = _array_of(X)
     if not codes:
+        check_rows_only(X, name)
         _refuse_images(X, name)
     _refuse_dates(X, name)
     return X
@@ -71,11 +72,17 @@ def as_table(X, name="X", *, codes=False):
 
 def check_rows_only(X, name):
     """Raise ValueError for a pair of rows and targets."""
-    if isinstance(X, (tuple, list)) and len(X) == 2 and _n_dimensions(X[0]) == 2:
+    if _is_pair(X):
         raise ValueError(
             f"{name} is a {type(X).__name__} of two: pass the rows only, {name}={name}[0]. "
             "The model has no targets."
         )
+
+
+def _is_pair(X):
+    """Whether X is a tuple or list of a table and as many targets."""
+    is_pair = isinstance(X, (tuple, list)) and len(X) == 2 and _n_dimensions(X[0]) == 2
+    return is_pair and _n_dimensions(X[1]) < 2
 
 
 def _array_of(tensor):

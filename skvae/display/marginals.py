@@ -87,8 +87,9 @@ def _draw_histograms(panel, layers, options):
 def _edges(values):
     """Return the edges of common bins, and a note on values beyond them, or ""."""
     every = np.concatenate(values)
+    is_whole = every.size > 0 and (np.rint(every) == every).all()
     # The heights can be compared, as all have the same bins.
-    if every.size and (np.rint(every) == every).all() and np.ptp(every) < _MAX_WHOLE:
+    if is_whole and np.ptp(every) < _MAX_WHOLE:
         return np.arange(every.min() - 0.5, every.max() + 1), ""
     # Those of the last table, which are the data if there are any.
     low, high = robust_limits(values[-1])
@@ -98,7 +99,12 @@ def _edges(values):
     if high is not None:
         notes.append(f"largest {every.max():.3g}")
     limits = limits_of(np.clip(every, low, high) if notes else every)
-    return np.linspace(*limits, _N_BINS + 1), "\n".join(notes)
+    edges = np.linspace(*limits, _N_BINS + 1)
+    if is_whole and edges[1] - edges[0] < _MAX_WHOLE:
+        # As many whole numbers in each bin: else some would have twice as many as others.
+        width = np.ceil(edges[1] - edges[0])
+        edges = np.arange(np.floor(limits[0]) - 0.5, limits[1] + width, width)
+    return edges, "\n".join(notes)
 
 
 def _draw_bars(panel, layers, options):

@@ -4,6 +4,7 @@ from functools import partial
 from numbers import Integral
 
 from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import _check_feature_names
 
 from skvae.display.columns import read_column
 from skvae.display.estimator_api import draw, feature_names_of, n_features_of, read_rows
@@ -111,6 +112,9 @@ class SampleDisplay(RowsDisplay):
         n_features = n_features_of(estimator) if rows is None else rows.shape[1]
         shape = find_image_shape(estimator, image_shape, n_features)
         n_samples = n_samples or (_N_ROWS if shape is None else _N_IMAGES)
+        if hasattr(X, "columns") and hasattr(estimator, "feature_names_in_"):
+            # The columns of the samples are those of `fit`, in its order.
+            _check_feature_names(estimator, X, reset=False)
         samples = draw(estimator, n_samples, mean, random_state)
         if samples.shape[1] != n_features:
             raise ValueError(

@@ -10,12 +10,12 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skvae.components import resolve
 from skvae.data.rows import apply_in_blocks
 from skvae.estimators.agreement import in_group
 from skvae.estimators.export import ExportMixin
 from skvae.estimators.fit_warnings import warn_of_result
 from skvae.estimators.fitting import Training
+from skvae.estimators.parameters import NestedParameters
 from skvae.estimators.state import FittedState, restored_on_failure
 from skvae.estimators.validation import (
     check_validation_rows,
@@ -29,6 +29,7 @@ from skvae.training.loop import training_mode
 
 
 class LatentTransformer(
+    NestedParameters,
     FittedState,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -43,9 +44,6 @@ class LatentTransformer(
 
     # Of a frame, or an array with categories.
     _encoding = None
-
-    # For each parameter that takes a component, the component classes by name.
-    _registries: dict = {}
 
     _parameter_constraints: dict = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -68,32 +66,6 @@ class LatentTransformer(
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-
-    def set_params(self, **params):
-        """Set the parameters of this estimator.
-
-        As in scikit-learn, and ``likelihood__noise`` or ``network__activation`` also
-        work if the component is given by its name.
-
-        Parameters
-        ----------
-        **params : dict
-            Estimator parameters.
-
-        Returns
-        -------
-        self : object
-            This estimator.
-        """
-        for name, registry in self._registries.items():
-            value = params.get(name, getattr(self, name))
-            nested = any(key.startswith(f"{name}__") for key in params)
-            if nested and isinstance(value, str):
-                params[name] = resolve(value, registry)
-        # The component first: BaseEstimator reads its parameters before it sets them.
-        whole = {name: params.pop(name) for name in self._registries if name in params}
-        super().set_params(**whole)
-        return super().set_params(**params)
 
     @restored_on_failure
     @with_callbacks

@@ -18,11 +18,12 @@ from skvae.data.inputs import as_table
 from skvae.data.missing import masked_as_nan
 from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
 from skvae.estimators.latent_dim import choose_latent_dim
+from skvae.estimators.parameters import NestedParameters
 from skvae.estimators.state import restored_on_failure
 from skvae.estimators.vae import VAETransformer, vae_with_parameters_of
 
 
-class VAEImputer(TransformerMixin, BaseEstimator):
+class VAEImputer(NestedParameters, TransformerMixin, BaseEstimator):
     """Fill missing values by a variational autoencoder.
 
     A :class:`VAETransformer` is trained on the values that are there. Missing ones are filled
@@ -88,6 +89,8 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
     >>> bool(np.isnan(filled).any())
     False
     """
+
+    _registries = VAETransformer._registries
 
     _parameter_constraints: dict = {
         **VAETransformer._parameter_constraints,

@@ -8,18 +8,21 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skvae.data.inputs import as_table
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values, has_missing
 from skvae.data.rows import blocks
 from skvae.data.tables import library_of_frame
 from skvae.data.units import Units
+from skvae.estimators.parameters import NestedParameters
 from skvae.estimators.vae import VAETransformer, vae_with_parameters_of
+from skvae.estimators.validation import is_encoded
 
 # Of breast_cancer, 24 dimensions find no more outliers than 8, and take longer.
 _MAX_LATENT_DIM = 8
 
 
-class VAEOutlierDetector(OutlierMixin, BaseEstimator):
+class VAEOutlierDetector(NestedParameters, OutlierMixin, BaseEstimator):
     """Detect outliers by the density of a variational autoencoder.
 
     A :class:`VAETransformer` is trained on the rows that are most alike, so that outliers among
@@ -86,6 +89,8 @@ verbose
     >>> detector.predict(X[:1])
     array([-1])
     """
+
+    _registries = VAETransformer._registries
 
     _parameter_constraints: dict = {
         **VAETransformer._parameter_constraints,
@@ -171,7 +176,7 @@ verbose
             As in :meth:`VAETransformer.fit`. An earlier fit is then kept.
         """
         self._validate_params()
-        vae = vae_with_parameters_of(self)
+        vae, X = vae_with_parameters_of(self), as_table(X)
         rows = vae._validate(X, reset=True, training=True)
         check_has_values("X", rows)
         distances = _distances_from_mean(rows, vae._encoding)
@@ -179,8 +184,9 @@ verbose
             vae.set_params(latent_dim=min(max(1, vae.n_features_in_ // 2), _MAX_LATENT_DIM))
         n_support = max(2, int(np.ceil(self.support_fraction * len(distances))))
         support = np.sort(np.argsort(distances, kind="stable")[:n_support])
-        # A frame keeps its names and categories.
-        table = rows if library_of_frame(X) is None else X
+        # A frame keeps its names, and a table with categories these.
+        keeps = library_of_frame(X) is not None or is_encoded(vae._encoding)
+        table = X if keeps else rows
         vae.fit(_safe_indexing(table, support))
         offset = np.percentile(_score_samples(vae, X), 100 * self.contamination)
         self.vae_, self.support_, self.offset_ = vae, support, float(offset)

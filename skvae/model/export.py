@@ -26,6 +26,11 @@ class EncoderModule(nn.Module):
         self.categories = categories
         self.encoder = copy.deepcopy(model.encoder)
         self.to_model, _ = units.modules()
+        n_levels = [0 if each is None else len(each) for each in categories or []]
+        self.has_categories = any(n_levels)
+        # NaN for columns of numbers, with which all comparisons are False.
+        n_levels = torch.tensor([n or torch.nan for n in n_levels])
+        self.register_buffer("n_levels", n_levels, persistent=False)
         low, high = clipping_bounds(likelihood, units.n_features)
         self.is_bounded = bool(np.isfinite([low, high]).any())
         for name, end in (("low", low), ("high", high)):
@@ -33,8 +38,16 @@ class EncoderModule(nn.Module):
             self.register_buffer(name, end, persistent=False)
 
     def forward(self, x):
-        """Return codes (n, latent_dim) of rows (n, n_features); NaN if a value is missing."""
-        missing = x.isnan().any(-1, keepdim=True)
+        """Return codes (n, latent_dim) of rows (n, n_features).
+
+        NaN if a value is missing or the code of a category is none.
+        """
+        missing = x.isnan()
+        if self.has_categories:
+            # Codes of no category, such as -1 in pandas for a missing one.
+            is_code = self.n_levels > 0
+            missing = missing | (x >= self.n_levels) | (is_code & ((x < 0) | (x != x.round())))
+        missing = missing.any(-1, keepdim=True)
         if self.is_bounded:
             x = x.maximum(self.low).minimum(self.high)
         codes = self.encoder(self.to_model(x)).mean
