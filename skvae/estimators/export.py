@@ -24,7 +24,8 @@ class ExportMixin:
         but no value is refused and nothing is warned of. The codes of a row with a missing
         value are NaN: `impute` it first. In a model of a frame with other columns than numbers,
         rows are matrices with the columns of the frame: flags are 0 and 1, and a category is
-        its position in the list ``module.categories[j]`` of column j; other codes count as missing.
+        its position in the list ``module.categories[j]`` of column j. Other codes count as
+        missing.
 
         Examples
         --------
