@@ -49,11 +49,14 @@ def save(script, tables, folder=FOLDER):
 
 
 def commit():
-    """Return the commit of the code that ran, with a plus if files have changed since."""
+    """Return the commit of the code that ran, with a plus if files have changed since.
+
+    "unknown" outside of a repository.
+    """
 
     def git(*command):
         done = subprocess.run(["git", *command], cwd=HERE, capture_output=True, text=True)
         return done.stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no")
-    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
