@@ -90,3 +90,15 @@ def _one_blas_thread():
     """
     with threadpool_limits(1, user_api="blas"):
         yield
+
+
+@pytest.fixture
+def closed_figures():
+    """Draw without a window, and close all figures after the test."""
+    # Only the tests of displays need matplotlib.
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    mpl.use("Agg")
+    yield
+    plt.close("all")

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import warnings
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,7 +20,10 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skvae import display
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("closed_figures"),
+    pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning"),
+]
 
 # How each display is asked to draw rows of images, and rows of a table.
 IMAGES = {
@@ -51,13 +53,6 @@ TABLES = {
 DISPLAYS = [name for name in display.__all__ if name.endswith("Display")]
 each_display = pytest.mark.parametrize("name", DISPLAYS)
 each_table = pytest.mark.parametrize("name", TABLES)
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    mpl.use("Agg")
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

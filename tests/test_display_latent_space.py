@@ -10,17 +10,13 @@ from sklearn.decomposition import PCA
 
 from skvae.display import LatentGridDisplay, LatentSpaceDisplay
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("closed_figures"),
+    pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning"),
+]
 
 draw_codes = LatentSpaceDisplay.from_estimator
 species = load_iris().target_names[load_iris().target]
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    mpl.use("Agg")
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

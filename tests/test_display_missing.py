@@ -1,7 +1,5 @@
 """Displays of rows with missing values: hatched, left out or filled in, never as a value."""
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,16 +15,12 @@ from skvae.display import (
 )
 from skvae.display.images import mosaic
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("closed_figures"),
+    pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning"),
+]
 
 draw_rows = ReconstructionDisplay.from_estimator
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    mpl.use("Agg")
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

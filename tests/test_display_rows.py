@@ -1,6 +1,5 @@
 """ReconstructionDisplay, SampleDisplay and InterpolationDisplay draw what was computed."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -8,18 +7,14 @@ from sklearn.decomposition import PCA
 
 from skvae.display import InterpolationDisplay, ReconstructionDisplay, SampleDisplay
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("closed_figures"),
+    pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning"),
+]
 
 draw_rows = ReconstructionDisplay.from_estimator
 draw_samples = SampleDisplay.from_estimator
 draw_path = InterpolationDisplay.from_estimator
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    mpl.use("Agg")
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

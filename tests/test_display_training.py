@@ -1,22 +1,17 @@
 """TrainingDisplay draws the history and marks the state that was kept."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from skvae.display import TrainingDisplay
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("closed_figures"),
+    pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning"),
+]
 
 draw = TrainingDisplay.from_estimator
-
-
-@pytest.fixture(autouse=True)
-def _close():
-    mpl.use("Agg")
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
