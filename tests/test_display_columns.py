@@ -5,12 +5,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from skvae.data.frames import missing_cells
 from skvae.display.columns import (
     as_labels,
     column_of,
     common_order,
     is_mixed,
-    missing_cells,
     read_column,
     shortened,
 )

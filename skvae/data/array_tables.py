@@ -14,7 +14,8 @@ from skvae.data.kinds import (
     plain_values,
     sorted_levels,
 )
-from skvae.data.missing import masked_as_nan
+from skvae.data.missing import is_missing_value, masked_as_nan
+from skvae.data.table_reader import TableReader
 
 _KINDS = {
     **dict.fromkeys("biuf", NUMBER),
@@ -25,7 +26,7 @@ _KINDS = {
 }
 
 
-class ArrayTable:
+class ArrayTable(TableReader):
     """The columns of a 2-D array.
 
     Parameters
@@ -46,10 +47,6 @@ class ArrayTable:
             X = np.asarray(X, dtype=object if kind in "US" else None)
         self.X = X
         self.shape = X.shape
-
-    def place(self, j):
-        """Return how errors name column j."""
-        return f"feature {j}"
 
     def dtype(self, j):
         """Return the name of the dtype."""
@@ -76,7 +73,7 @@ class ArrayTable:
             return np.isnan(cells)
         if cells.dtype != object:
             return np.zeros(len(cells), dtype=bool)
-        return np.fromiter(map(_is_missing, cells), dtype=bool, count=len(cells))
+        return np.fromiter(map(is_missing_value, cells), dtype=bool, count=len(cells))
 
     def numbers(self, j):
         """Return column j as floats, with NaN for missing values."""
@@ -96,19 +93,8 @@ class ArrayTable:
         codes[~missing] = [order[value] for value in cells]
         return codes, plain_values(order, self.place(j))
 
-    def layout(self):
-        """Return what else an array of this kind is made from."""
-        return {}
-
     def filled(self, new):
-        """Return a copy of the array with other values in some cells.
-
-        Parameters
-        ----------
-        new : dict of int to (Column, ndarray)
-            Column number -> the column of `fit`, and its numbers or codes for those cells;
-            NaN for all others.
-        """
+        """Return a copy of the array with other values in some cells."""
         given = self._given if isinstance(self._given, np.ndarray) else self.X
         filled = np.array(given, subok=True)
         for j, (column, values) in new.items():
@@ -149,9 +135,3 @@ def _cells_of(column, values):
         return values
     codes = codes_of(values, len(column.levels))
     return np.array([*column.levels, np.nan], dtype=object)[codes]
-
-
-def _is_missing(value):
-    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
-        return True
-    return isinstance(value, (float, np.floating)) and value != value

@@ -54,6 +54,13 @@ def _any_nan(block):
     return bool((block != block).any())
 
 
+def is_missing_value(value):
+    """Whether a cell of an array of objects has no value."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return True
+    return isinstance(value, (float, np.floating)) and value != value
+
+
 def check_has_values(name, X):
     """Return whether values of a table are missing; raise ValueError if all are."""
     missing = has_missing(X)

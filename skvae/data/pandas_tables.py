@@ -21,6 +21,7 @@ from skvae.data.kinds import (
     refuse,
     sorted_levels,
 )
+from skvae.data.table_reader import TableReader
 
 _KINDS = {
     **dict.fromkeys("iuf", NUMBER),
@@ -32,7 +33,7 @@ _KINDS = {
 }
 
 
-class PandasTable:
+class PandasTable(TableReader):
     """The columns of a pandas frame.
 
     Parameters
@@ -47,10 +48,6 @@ class PandasTable:
         self.X = X
         self.names = _labels(X.columns)
         self.shape = X.shape
-
-    def place(self, j):
-        """Return how errors name column j."""
-        return f"column {self.names[j]!r}"
 
     def dtype(self, j):
         """Return the name of the dtype of column j."""
@@ -110,14 +107,7 @@ class PandasTable:
         return {"labels_dtype": str(labels.dtype), "labels_names": list(labels.names)}
 
     def filled(self, new):
-        """Return a copy of the frame with other values in some cells.
-
-        Parameters
-        ----------
-        new : dict of int to (Column, ndarray)
-            Column number -> the column of `fit`, and its numbers or codes for those cells;
-            NaN for all others.
-        """
+        """Return a copy of the frame with other values in some cells."""
         filled = self.X.copy()
         for j, (column, values) in new.items():
             series, place = self._series(j), self.place(j)

@@ -17,12 +17,13 @@ from skvae.data.kinds import (
     codes_of,
     refuse,
 )
+from skvae.data.table_reader import TableReader
 
 _KINDS = {pl.Boolean: FLAG, pl.String: TEXT, pl.Null: "empty"}
 _CATEGORIES = ("Categorical", "Enum")
 
 
-class PolarsTable:
+class PolarsTable(TableReader):
     """The columns of a polars frame.
 
     Parameters
@@ -37,10 +38,6 @@ class PolarsTable:
         self.X = X
         self.names = list(X.columns)
         self.shape = X.shape
-
-    def place(self, j):
-        """Return how errors name column j."""
-        return f"column {self.names[j]!r}"
 
     def dtype(self, j):
         """Return the name of the dtype of column j."""
@@ -90,19 +87,8 @@ class PolarsTable:
             codes = cells.cast(pl.String).cast(pl.Enum(levels)).to_physical()
         return codes.cast(pl.Int64).fill_null(-1).to_numpy(), levels.to_list()
 
-    def layout(self):
-        """Return what else a frame of this kind is made from."""
-        return {}
-
     def filled(self, new):
-        """Return a copy of the frame with other values in some cells.
-
-        Parameters
-        ----------
-        new : dict of int to (Column, ndarray)
-            Column number -> the column of `fit`, and its numbers or codes for those cells;
-            NaN for all others.
-        """
+        """Return a copy of the frame with other values in some cells."""
         columns = []
         for j, (column, values) in new.items():
             series = self._series(j)

@@ -5,6 +5,8 @@ from numbers import Real
 
 import numpy as np
 
+from skvae.data.missing import is_missing_value
+
 _MAX_LABEL = 14
 
 
@@ -50,12 +52,6 @@ def is_mixed(table):
     return any(_is_mixed_column(table[:, j], table.dtype) for j in range(table.shape[1]))
 
 
-def missing_cells(table):
-    """Return where a table has no value, as an array of bool of its shape."""
-    columns = [read_column(table, j).missing for j in range(table.shape[1])]
-    return np.column_stack(columns)
-
-
 def read_column(table, j):
     """Return column `j` of an array or a frame."""
     if hasattr(table, "columns"):
@@ -72,7 +68,7 @@ def column_of(series, dtype):
         values = series.to_numpy(**options) if hasattr(series, "to_numpy") else series
         return Column(np.asarray(values, dtype=float))
     cells = np.fromiter(series, dtype=object, count=len(series))
-    missing = np.fromiter(map(_is_missing, cells), dtype=bool, count=len(cells))
+    missing = np.fromiter(map(is_missing_value, cells), dtype=bool, count=len(cells))
     if all(isinstance(cell, Real) and not _is_flag(cell) for cell in cells[~missing]):
         return Column(np.where(missing, np.nan, cells).astype(float))
     levels = _declared(dtype) or _sorted(set(cells[~missing]))
@@ -123,12 +119,6 @@ def _declared(dtype):
     # Those of a pl.Categorical may be the strings of all frames of the process.
     has_own = type(dtype).__name__ in ("CategoricalDtype", "Enum")
     return list(dtype.categories) if has_own else []
-
-
-def _is_missing(value):
-    if value is None or type(value).__name__ == "NAType":
-        return True
-    return isinstance(value, (float, np.floating)) and value != value
 
 
 def _is_flag(value):

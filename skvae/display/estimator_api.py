@@ -7,9 +7,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from skvae.data.frames import missing_cells
 from skvae.data.inputs import as_table
 from skvae.data.missing import masked_as_nan
-from skvae.display.columns import is_mixed, missing_cells
+from skvae.display.columns import is_mixed
 
 
 def steps_of(estimator):
