@@ -63,8 +63,8 @@ def main():
             f"| {found[0]:.3f} | {found[1]:.3f} |",
             flush=True,
         )
-    if args.save:
-        save(__file__, [Table("A fit with default parameters, k = 2", COLUMNS, rows)])
+    title = "A fit with default parameters, k = 2"
+    save(__file__, [Table(title, COLUMNS, rows)], args.save)
 
 
 if __name__ == "__main__":
