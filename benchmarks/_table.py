@@ -1,4 +1,4 @@
-"""One row of the tutorials' table, and how it is printed."""
+"""Tables in Markdown, and one row of the tutorials' table."""
 
 import time
 from typing import NamedTuple
@@ -24,9 +24,12 @@ def fit(model, *args, **kwargs):
     return model, f"{count:,}", seconds
 
 
-def print_table(rows):
-    """Print rows as a Markdown table."""
-    print("| " + " | ".join(Row._fields) + " |")
-    print("|" + " --- |" * len(Row._fields))
-    for row in rows:
-        print("| " + " | ".join(map(str, row)) + " |")
+def print_header(columns):
+    """Print the head of a Markdown table."""
+    print_row(columns)
+    print("|" + " --- |" * len(columns))
+
+
+def print_row(cells):
+    """Print a row of a Markdown table."""
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)

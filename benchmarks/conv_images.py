@@ -15,6 +15,8 @@ import warnings
 import numpy as np
 from _data import load_colour_images, load_images
 from _machine import describe_machine
+from _results import Table, add_option, save
+from _table import print_header, print_row
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
@@ -94,10 +96,12 @@ def main():
     parser.add_argument("--latent-dims", nargs="*", type=int, default=[16, 64])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--pictures", metavar="PATH", help="file to draw to")
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
-    print("| " + " | ".join(COLUMNS) + " |\n|" + " --- |" * len(COLUMNS))
+    print_header(COLUMNS)
+    rows = []
     for name in args.data:
         load, image_shape = LOADERS[name]
         train, test = load()
@@ -108,14 +112,16 @@ def main():
                 draw(args.pictures, image_shape, test, pca, fits[0][0])
             models, seconds = zip(*fits, strict=True)
             count = sum(p.numel() for p in models[0]._fitted.module.parameters())
-            print(
-                f"| {name} | {k} | {error(pca, test):.5f} "
-                f"| {summary([error(vae, test) for vae in models], 5)} | {pca.score(test):.1f} "
-                f"| {summary([vae.elbo(test).value.mean() for vae in models], 1)} "
-                f"| {summary([vae.n_iter_ for vae in models], 0)} | {count:,} "
-                f"| {summary(seconds, 0)} |",
-                flush=True,
-            )
+            errors = [error(vae, test) for vae in models]
+            bounds = [vae.elbo(test).value.mean() for vae in models]
+            epochs = [vae.n_iter_ for vae in models]
+            count = f"{count:,}"
+            pca_error, pca_score = f"{error(pca, test):.5f}", f"{pca.score(test):.1f}"
+            rows.append([name, k, pca_error, errors, pca_score, bounds, epochs, count, seconds])
+            found = (summary(errors, 5), pca_score, summary(bounds, 1), summary(epochs, 0))
+            print_row([name, k, pca_error, *found, count, summary(seconds, 0)])
+    title = "Error of the reconstruction and log-likelihood of held-out images"
+    save(__file__, [Table(title, COLUMNS, rows)], args.save)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from _codes import accuracy
 from _data import load_labelled_images
 from _machine import describe_machine
 from _results import Table, add_option, save
+from _table import print_header, print_row
 from sklearn import datasets
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -100,17 +101,15 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
-    print("| " + " | ".join(COLUMNS) + " |")
-    print("|" + " --- |" * len(COLUMNS))
+    print_header(COLUMNS)
     VAETransformer(max_iter=1).fit(datasets.load_iris().data)
     rows = []
     for name in args.data:
         row = measure_search() if name == "search" else measure_fit(name, args.rounds)
         rows.append(row)
-        cells = [f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
-        print("| " + " | ".join(cells) + " |", flush=True)
-    if args.save:
-        save(__file__, [Table("A fit with default parameters, k = 2", COLUMNS, rows)])
+        print_row([f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row])
+    title = "A fit with default parameters, k = 2"
+    save(__file__, [Table(title, COLUMNS, rows)], args.save)
 
 
 if __name__ == "__main__":

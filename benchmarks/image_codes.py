@@ -21,6 +21,7 @@ import numpy as np
 from _codes import accuracy
 from _machine import describe_machine
 from _results import Table, add_option, save
+from _table import print_header, print_row
 from sklearn.datasets import fetch_olivetti_faces, fetch_openml, load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -93,8 +94,7 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
-    print("| " + " | ".join(COLUMNS) + " |")
-    print("|" + " --- |" * len(COLUMNS))
+    print_header(COLUMNS)
     rows = []
     for name in args.data:
         X, y = LOADERS[name]()
@@ -108,11 +108,9 @@ def main():
             noise = "/".join(sorted({noise for _, noise in results}))
             seconds = f"{np.mean([one.seconds for one in vae]):.1f}"
             rows.append([name, scaler, str(k), *figures, noise, seconds])
-            cells = [name, scaler, str(k), *map(spread, figures), noise, seconds]
-            print("| " + " | ".join(cells) + " |", flush=True)
-    if args.save:
-        title = "Accuracy of 5-NN on the codes, and error of the reconstruction"
-        save(__file__, [Table(title, COLUMNS, rows)])
+            print_row([name, scaler, k, *map(spread, figures), noise, seconds])
+    title = "Accuracy of 5-NN on the codes, and error of the reconstruction"
+    save(__file__, [Table(title, COLUMNS, rows)], args.save)
 
 
 if __name__ == "__main__":

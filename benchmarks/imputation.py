@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from _imputers import EMFactorAnalysis, EMGaussian
 from _machine import describe_machine
+from _results import Table, add_option, save
 from sklearn.datasets import (
     fetch_california_housing,
     load_breast_cancer,
@@ -39,6 +40,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import VAEImputer
 
 N_DRAWS = 100
+COLUMNS = ["imputer", "mean squared error", "seconds", "90 % intervals cover"]
 
 
 def load_wine_quality(path):
@@ -121,13 +123,15 @@ def held_out(holes, latent_dim, seed):
 
 
 def run(name, X, share, mechanism, gaps_seed, n_seeds, forest):
+    """Print and return the table of errors and the held-out log-likelihoods of the seeds."""
     holes = hide(X, share, mechanism, gaps_seed)
     missing = np.isnan(holes)
 
     def error(filled):
         return np.mean((filled - X)[missing] ** 2)
 
-    print(f"\n{name}, {len(X)} x {X.shape[1]}, {missing.mean():.0%} missing ({mechanism})")
+    title = f"{name}, {len(X)} x {X.shape[1]}, {missing.mean():.0%} missing ({mechanism})"
+    print(f"\n{title}")
     errors, seconds = [], []
     for seed in range(n_seeds):
         ours = VAEImputer(random_state=seed)
@@ -135,17 +139,21 @@ def run(name, X, share, mechanism, gaps_seed, n_seeds, forest):
         errors.append(error(filled))
         seconds.append(spent)
     k = ours.vae_.latent_dim
+    rows = [[f"VAEImputer (k={k})", errors, seconds, f"{coverage(ours, X, holes):.1%}"]]
     print(
-        f"VAEImputer (k={k})".ljust(30)
+        rows[0][0].ljust(30)
         + f"{np.mean(errors):.4f} sd {np.std(errors):.4f} {np.median(seconds):8.2f} s, "
-        f"90 % intervals cover {coverage(ours, X, holes):.1%}",
+        f"90 % intervals cover {rows[0][-1]}",
         flush=True,
     )
     for label, peer in peers(k, forest).items():
         filled, spent = timed(peer, holes)
+        rows.append([label, error(filled), spent, ""])
         print(f"{label:29s} {error(filled):.4f}           {spent:8.2f} s", flush=True)
-    scores = np.mean([held_out(holes, k, seed) for seed in range(min(3, n_seeds))], axis=0)
-    print("held-out log p: VAE {:.3f}, EM factor analysis {:.3f}".format(*scores), flush=True)
+    scores = np.array([held_out(holes, k, seed) for seed in range(min(3, n_seeds))])
+    means = scores.mean(axis=0)
+    print("held-out log p: VAE {:.3f}, EM factor analysis {:.3f}".format(*means), flush=True)
+    return Table(title, COLUMNS, rows), [name, *scores.T]
 
 
 if __name__ == "__main__":
@@ -157,17 +165,13 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--no-forest", action="store_true")
     parser.add_argument("--wine-quality", default="wine_quality.csv.gz")
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
-    for name in args.tables:
-        X = load(name, args.wine_quality)
-        run(
-            name,
-            X,
-            args.share,
-            args.mechanism,
-            args.gaps_seed,
-            args.seeds,
-            not args.no_forest,
-        )
+    options = (args.share, args.mechanism, args.gaps_seed, args.seeds, not args.no_forest)
+    found = [run(name, load(name, args.wine_quality), *options) for name in args.tables]
+    tables, scores = zip(*found, strict=True)
+    title = "Log-likelihood of held-out rows, nats per row"
+    columns = ["data", "VAE", "EM factor analysis"]
+    save(__file__, [*tables, Table(title, columns, scores)], args.save)

@@ -18,11 +18,13 @@ import numpy as np
 from _data import load_images
 from _imputers import EMFactorAnalysis
 from _machine import describe_machine
+from _results import Table, add_option, save
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
 
 LATENT_DIM = 20
+COLUMNS = ["missing", "model", "fit, s", "mean squared error", "log p"]
 
 
 def without_random_half(X, seed):
@@ -39,6 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--picture")
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
@@ -56,25 +59,29 @@ def main():
         "VAE, bernoulli": VAETransformer(LATENT_DIM, likelihood="bernoulli", random_state=0),
         "EM factor analysis": EMFactorAnalysis(LATENT_DIM, max_iter=50),
     }
-    filled = {}
+    filled, rows = {}, []
     for name, model in models.items():
         start = time.perf_counter()
         model.fit(holes[:5000] + jitter if name.startswith("EM") else holes)
-        print(f"{name}: fit {time.perf_counter() - start:.0f} s", flush=True)
+        seconds = f"{time.perf_counter() - start:.0f}"
+        print(f"{name}: fit {seconds} s", flush=True)
         for part, X in damaged.items():
             impute = getattr(model, "impute", model.transform)
             filled[name, part] = impute(X)
             missing = np.isnan(X)
-            error = np.mean((filled[name, part] - test)[missing] ** 2)
-            score = "" if name.startswith("EM") else f", log p {model.score(X):.1f}"
-            print(f"  {part}: mse {error:.4f}{score}", flush=True)
+            error = f"{np.mean((filled[name, part] - test)[missing] ** 2):.4f}"
+            score = "" if name.startswith("EM") else f"{model.score(X):.1f}"
+            rows.append([part, name, seconds, error, score])
+            print(f"  {part}: mse {error}{score and f', log p {score}'}", flush=True)
     for part, X in damaged.items():
         means = np.nanmean(holes, axis=0)
-        print(
-            f"means of the pixels, {part}: mse {np.mean((means - test)[np.isnan(X)] ** 2):.4f}"
-        )
+        error = f"{np.mean((means - test)[np.isnan(X)] ** 2):.4f}"
+        rows.append([part, "means of the pixels", "", error, ""])
+        print(f"means of the pixels, {part}: mse {error}")
     if args.picture:
         draw(test, damaged, filled, args.picture)
+    title = f"Missing pixels of {len(test)} test images, {LATENT_DIM} latent dimensions"
+    save(__file__, [Table(title, COLUMNS, rows)], args.save)
 
 
 def draw(test, damaged, filled, path):

@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import torch
 from _machine import describe_machine
+from _results import Table, add_option, save
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
@@ -77,11 +78,11 @@ def seconds(function, *args):
 
 
 def compare_fit(rounds, n_rows):
-    print(
-        f"fit, {EPOCHS} epochs of {n_rows} rows of {WIDTH}; seconds, median of {rounds} rounds"
-    )
+    title = f"{EPOCHS} epochs of {n_rows} rows of {WIDTH}; seconds, median of {rounds} rounds"
+    print(f"fit, {title}")
     print(f"{'batch':>5s} {'torch loop':>11s} {'skvae':>11s} {'ratio':>6s} (target 0.95)")
     X = np.random.default_rng(0).random((n_rows, WIDTH), dtype=np.float32)
+    rows = []
     for batch_size in (50, 128, 512):
         plain_loop(X[:2000], batch_size)
         wrapped(X[:2000], batch_size)
@@ -91,7 +92,9 @@ def compare_fit(rounds, n_rows):
         plain, ours = np.median(times, axis=0)
         # The ratio within a round, so that a slow spell of the machine hits both.
         ratio = np.median(times[:, 0] / times[:, 1])
-        print(f"{batch_size:5d} {plain:11.2f} {ours:11.2f} {ratio:6.3f}")
+        rows.append([batch_size, f"{plain:.2f}", f"{ours:.2f}", f"{ratio:.3f}"])
+        print("{:5d} {:>11s} {:>11s} {:>6s}".format(*rows[-1]))
+    return Table(f"fit: {title}", ["batch", "torch loop", "skvae", "ratio"], rows)
 
 
 def compare_transform(rounds):
@@ -100,27 +103,30 @@ def compare_transform(rounds):
         LATENT, network=MLP((HIDDEN,)), max_iter=1, early_stopping=False, random_state=0
     ).fit(X)
     pca = PCA(LATENT).fit(X)
-    print(f"transform of one row of {WIDTH}, microseconds, median of {rounds}")
+    title = f"transform of one row of {WIDTH}, microseconds, median of {rounds}"
+    print(title)
+    rows = []
     for dtype in (np.float32, np.float64):
         row = X[:1].astype(dtype)
         vae.transform(row)
         times = [[seconds(model.transform, row) for model in (pca, vae)] for _ in range(rounds)]
         theirs, ours = np.median(times, axis=0) * 1e6
-        print(
-            f"{np.dtype(dtype).name}: PCA {theirs:.0f}, skvae {ours:.0f}, "
-            f"ratio {ours / theirs:.2f} (target 3)"
-        )
+        name = np.dtype(dtype).name
+        rows.append([name, f"{theirs:.0f}", f"{ours:.0f}", f"{ours / theirs:.2f}"])
+        print("{}: PCA {}, skvae {}, ratio {} (target 3)".format(*rows[-1]))
+    return Table(title, ["dtype", "PCA", "skvae", "ratio"], rows)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=20_000)
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
-    compare_fit(args.rounds, args.rows)
-    compare_transform(300)
+    tables = [compare_fit(args.rounds, args.rows), compare_transform(300)]
+    save(__file__, tables, args.save)
 
 
 if __name__ == "__main__":

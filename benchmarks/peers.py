@@ -13,6 +13,8 @@ import subprocess
 import sys
 
 import numpy as np
+from _results import Table, add_option, save
+from _table import print_header, print_row
 
 PEERS = ("skvae", "torch loop", "torch DataLoader", "Keras/TF", "Keras/torch", "pythae")
 ROWS = (("dense", 50), ("dense", 128), ("dense", 512), ("conv", 32), ("conv", 128))
@@ -62,19 +64,22 @@ def limits(device):
     return {kind: rate / _peers.flop_per_row(kind) for kind, _ in ROWS}
 
 
-def print_table(results, most):
+def table(results, most):
+    """Print the medians of the rounds and return them."""
     peers = list(results)
-    print("| network, batch | " + " | ".join(peers), end=" ")
-    print("| skvae / best package | of the limit |")
-    print("|" + " --- |" * (len(peers) + 3))
+    columns = ["network, batch", *peers, "skvae / best package", "of the limit"]
+    print_header(columns)
+    rows = []
     for kind, batch_size in ROWS:
         key = f"{kind}, {batch_size}"
         medians = {peer: np.median([one[key] for one in results[peer]]) for peer in peers}
         packages = [medians[p] for p in peers if p.startswith("Keras") or p == "pythae"]
         ratio = f"{medians['skvae'] / max(packages):.2f}" if packages else ""
         share = medians["skvae"] / most[kind]
-        print(f"| {key} | " + " | ".join(f"{v:,.0f}" for v in medians.values()), end=" ")
-        print(f"| {ratio} | {share:.0%} |")
+        rates = (f"{rate:,.0f}" for rate in medians.values())
+        rows.append([key, *rates, ratio, f"{share:.0%}"])
+        print_row(rows[-1])
+    return Table("Rows of a training step a second, medians of the rounds", columns, rows)
 
 
 def plot(results, path):
@@ -111,6 +116,7 @@ def main():
     parser.add_argument("--peers", nargs="*", default=PEERS)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--plot", default="peers.png")
+    add_option(parser)
     args = parser.parse_args()
     if args.peer:
         measure(args.peer, args.rows, args.threads, args.device)
@@ -124,8 +130,9 @@ def main():
             figures = run(peer, args)
             if figures is not None:
                 results.setdefault(peer, []).append(figures)
-    print_table(results, most)
+    found = table(results, most)
     plot(results, args.plot)
+    save(__file__, [found], args.save)
 
 
 if __name__ == "__main__":

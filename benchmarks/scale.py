@@ -5,6 +5,7 @@
     python benchmarks/scale.py parts      # start and epoch with 1, 2 and 4 processes
     python benchmarks/scale.py paper      # carried on to 8 GPUs and 64 machines
     python benchmarks/scale.py nccl       # on CUDA: one rank on nccl is as no group
+    python benchmarks/scale.py speed --save speed
 
 A dense network, 784-512-2-512-784, Bernoulli, on random rows. Figures of `speed` and `parts`
 are differences between trainings of different lengths, and leave out the start; medians of
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from _group import Stopwatch, run
 from _machine import describe_machine
+from _results import Table, add_option, save
 from overhead import HIDDEN, LATENT, WIDTH, PlainVAE
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
@@ -43,6 +45,10 @@ def build(batch_size, epochs, **parameters):
         random_state=0,
         **{"device": "cpu"} | parameters,
     )
+
+
+def print_line(*cells):
+    print(" | ".join(map(str, cells)), flush=True)
 
 
 def rows_of(rank, size, n_rows):
@@ -109,10 +115,14 @@ def speed(n_rows, rounds):
         "two processes, group": (2, 1, "fit"),
         "two processes, DistributedDataParallel": (2, 1, "ddp"),
     }
-    print("rows a second by global batch | " + " | ".join(map(str, BATCHES)))
+    print_line("rows a second by global batch", *BATCHES)
+    rows = []
     for name, (size, threads, way) in ways.items():
         found = run(rates, size, size, n_rows, way, rounds, threads=threads)[0]
-        print(f"{name} | " + " | ".join(f"{found[batch]:,.0f}" for batch in BATCHES))
+        rows.append([name, *(found[batch] for batch in BATCHES)])
+        print_line(name, *(f"{rate:,.0f}" for rate in rows[-1][1:]))
+    title = f"Rows a second by global batch, {n_rows} rows, medians of {rounds} rounds"
+    return [Table(title, ["training", *map(str, BATCHES)], rows)]
 
 
 # -- memory ----------------------------------------------------------------------------------
@@ -134,10 +144,13 @@ def fit_with_limit(rank, size, n_rows, most_bytes):
 def memory(n_rows):
     # Rows of one rank and as much again for the training; all rows alone are more.
     most = 4 * WIDTH * n_rows // 2 + 300 * 2**20
-    alone = run(fit_with_limit, 1, 1, n_rows, most)
-    both = run(fit_with_limit, 2, 2, n_rows, most)
-    print(f"{4 * WIDTH * n_rows / 2**20:,.0f} MiB of rows, {most / 2**20:,.0f} MiB a process")
+    alone, both = (run(fit_with_limit, size, size, n_rows, most) for size in (1, 2))
+    sizes = [f"{size / 2**20:,.0f}" for size in (4 * WIDTH * n_rows, most)]
+    print("{} MiB of rows, {} MiB a process".format(*sizes))
     print(f"one process: {alone}; two processes: {both}")
+    columns = ["rows, MiB", "limit of a process, MiB", "one process", "two processes"]
+    fits = ["fits" if all(ranks) else "does not fit" for ranks in (alone, both)]
+    return [Table("Rows and a limit on the memory of a process", columns, [[*sizes, *fits]])]
 
 
 # -- parts -----------------------------------------------------------------------------------
@@ -157,11 +170,16 @@ def parts_of(rank, size, n_rows, batch_size):
 
 
 def parts(n_rows):
-    print("processes | batch | start s | epoch: arithmetic s | communication s | waiting s")
+    columns = ["processes", "batch", "start s", "epoch: arithmetic s", "communication s"]
+    columns += ["waiting s"]
+    print_line(*columns)
+    rows = []
     for size in (1, 2, 4):
         for batch in BATCHES:
-            ranks = run(parts_of, size, size, n_rows, batch)
-            print(f"{size} | {batch} | " + " | ".join(f"{s:.2f}" for s in np.mean(ranks, 0)))
+            seconds = np.mean(run(parts_of, size, size, n_rows, batch), 0)
+            rows.append([size, batch, *(f"{s:.2f}" for s in seconds)])
+            print_line(*rows[-1])
+    return [Table(f"Where the time goes, {n_rows} rows", columns, rows)]
 
 
 # -- on paper --------------------------------------------------------------------------------
@@ -173,16 +191,25 @@ def paper(n_rows, seconds=None):
         (found,) = run(rates, 1, 1, n_rows, "fit", 1, threads=2)
         seconds = {batch: batch / rate for batch, rate in found.items()}
     print(f"gradients: {BYTES / 1e6:.1f} MB, sent and received nearly twice in a ring")
-    print("ranks | network | rows of a rank | step s | communication s | efficiency")
+    columns = ["ranks", "network", "rows of a rank", "step s", "communication s", "efficiency"]
+    print_line(*columns)
+    rows, enough = [], []
     networks = {(64, "10 GbE"): (1.25e9, 50e-6), (8, "NVLink"): (2e11, 10e-6)}
     for (size, name), (bandwidth, latency) in networks.items():
         sent = 2 * (size - 1) / size * BYTES / bandwidth
         communication = sent + 2 * (size - 1) * latency
         for batch, step in seconds.items():
             share = step / (step + communication)
-            print(f"{size} | {name} | {batch} | {step:.4f} | {communication:.4f} | {share:.0%}")
+            times = (f"{step:.4f}", f"{communication:.4f}")
+            rows.append([size, name, batch, *times, f"{share:.0%}"])
+            print_line(*rows[-1])
         per_row = seconds[BATCHES[-1]] / BATCHES[-1]
-        print(f"a tenth of the time at {9 * communication / per_row:,.0f} rows of a rank")
+        enough.append([size, name, f"{9 * communication / per_row:,.0f}"])
+        print(f"a tenth of the time at {enough[-1][-1]} rows of a rank")
+    return [
+        Table("Efficiency of larger groups, on paper", columns, rows),
+        Table("Rows of a rank at which communication takes a tenth", columns[:3], enough),
+    ]
 
 
 # -- a GPU -----------------------------------------------------------------------------------
@@ -192,7 +219,7 @@ def nccl(n_rows):
     """Compare one rank on nccl with no group: a group of one is none, so gather by hand."""
     if not torch.cuda.is_available():
         print("no GPU")
-        return
+        return []
     from skvae.group import Group
 
     distributed.init_process_group("nccl", store=distributed.HashStore(), rank=0, world_size=1)
@@ -204,9 +231,15 @@ def nccl(n_rows):
     X = rows_of(0, 1, n_rows)
     models = [build(512, 2, device="cuda").fit(X, group=g) for g in (None, "world")]
     losses = [model.history_["loss"] for model in models]
-    print("the sum of one rank is itself:", torch.equal(flat, before))
-    print("the same losses:", np.array_equal(*losses))
+    same = {
+        "the sum of one rank is itself": torch.equal(flat, before),
+        "the same losses": np.array_equal(*losses),
+    }
+    for name, holds in same.items():
+        print(f"{name}:", holds)
     distributed.destroy_process_group()
+    rows = [[name, "yes" if holds else "no"] for name, holds in same.items()]
+    return [Table("One rank on nccl beside no group", ["comparison", "holds"], rows)]
 
 
 if __name__ == "__main__":
@@ -214,11 +247,12 @@ if __name__ == "__main__":
     parser.add_argument("part", choices=["speed", "memory", "parts", "paper", "nccl"])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
+    add_option(parser)
     options = parser.parse_args()
     print(describe_machine())
     if options.part == "speed":
-        speed(options.rows, options.rounds)
+        tables = speed(options.rows, options.rounds)
     else:
-        {"memory": memory, "parts": parts, "paper": paper, "nccl": nccl}[options.part](
-            options.rows
-        )
+        others = {"memory": memory, "parts": parts, "paper": paper, "nccl": nccl}
+        tables = others[options.part](options.rows)
+    save(__file__, tables, options.save)

@@ -21,7 +21,8 @@ from _recipes_images import (
     dense_mnist,
     frey_faces,
 )
-from _table import print_table
+from _results import Table, add_option, save
+from _table import Row, print_header, print_row
 from sklearn.exceptions import ConvergenceWarning
 
 RECIPES = {
@@ -45,6 +46,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", metavar="recipe", help=", ".join(RECIPES))
     parser.add_argument("--seed", type=int, default=0)
+    add_option(parser)
     args = parser.parse_args()
     unknown = set(args.recipes) - set(RECIPES)
     if unknown:
@@ -58,7 +60,11 @@ def main():
             rows.append(row)
     print()
     print(describe_machine())
-    print_table(rows)
+    print_header(Row._fields)
+    for row in rows:
+        print_row(row)
+    title = "Published figures and ours"
+    save(__file__, [Table(title, Row._fields, rows)], args.save)
 
 
 if __name__ == "__main__":

@@ -103,8 +103,7 @@ def main():
     )
     results = [[next(scores) for _ in splits] for splits in seeds]
     print_table(tables, results)
-    if args.save:
-        save(__file__, [table(tables, results)])
+    save(__file__, [table(tables, results)], args.save)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,54 @@
 """The files that benchmarks write say where their figures come from."""
 
+import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 STORED = sorted(BENCHMARKS.glob("results/*.json"))
 
 
-@pytest.fixture(scope="module")
-def results():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import _results
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return _results
+EXTENSIONS = BENCHMARKS.parent / "docs" / "_ext"
+
+
+@pytest.fixture
+def results(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("_results")
+
+
+@pytest.fixture
+def directive(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(EXTENSIONS))
+    return importlib.import_module("benchmark_tables")
+
+
+def save(results, folder, monkeypatch, *arguments):
+    """Return the file that a script writes when it is given these arguments."""
+    monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--data")
+    results.add_option(parser)
+    table = results.Table("Scores", ["data", "PCA", "VAE"], [["iris", -3.7, [-3.2, -3.4]]])
+    return results.save("script.py", [table], parser.parse_args().save, folder=folder)
+
+
+def script_of(path):
+    """Return the name of the script that wrote a file."""
+    return path.stem.partition("-")[0]
 
 
 def check(path):
     """Check the file of a script."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    assert found["command"].startswith(f"python benchmarks/{path.stem}.py")
+    assert found["command"].startswith(f"python benchmarks/{script_of(path)}.py")
     assert {"Python", "skvae", "torch", "scikit-learn"} <= set(found["versions"])
     assert all(found[key] for key in ("date", "machine", "commit"))
     assert found["tables"]
@@ -32,16 +57,78 @@ def check(path):
 
 
 def test_saved_file_has_its_sources(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["script.py", "--seeds", "2", "--save"])
-    table = results.Table("Scores", ["data", "PCA", "VAE"], [["iris", -3.7, [-3.2, -3.4]]])
-    path = results.save("script.py", [table], folder=tmp_path)
+    path = save(results, tmp_path, monkeypatch, "--data", "wine, red", "--save")
     check(path)
     found = json.loads(path.read_text(encoding="utf-8"))
+    assert path.name == "script.json"
+    assert found["command"] == "python benchmarks/script.py --data 'wine, red'"
+    (table,) = found["tables"]
+    assert table["title"] == "Scores"
+    assert table["rows"] == [["iris", -3.7, [-3.2, -3.4]]]
+
+
+@pytest.mark.parametrize("arguments", [["--save", "two"], ["--save=two"]])
+def test_name_gives_a_file_of_its_own(results, tmp_path, monkeypatch, arguments):
+    path = save(results, tmp_path, monkeypatch, *arguments, "--seeds", "2")
+    check(path)
+    assert path.name == "script-two.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
     assert found["command"] == "python benchmarks/script.py --seeds 2"
-    assert found["tables"] == [table._asdict()]
+
+
+def test_nothing_is_written_that_was_not_asked_for(results, tmp_path, monkeypatch):
+    assert save(results, tmp_path, monkeypatch) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_name_that_is_a_path_is_refused_at_once(results, tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        save(results, tmp_path, monkeypatch, "--save", "../elsewhere")
+    assert "letters, digits" in capsys.readouterr().err
+
+
+def test_numbers_of_numpy_are_written_as_numbers(results, tmp_path):
+    row = [np.int64(3), np.float32(0.5), np.array([1.5, 2.5])]
+    path = results.save("script.py", [("Scores", ["a", "b", "c"], [row])], "", folder=tmp_path)
+    (table,) = json.loads(path.read_text(encoding="utf-8"))["tables"]
+    assert table["rows"] == [[3, 0.5, [1.5, 2.5]]]
+
+
+def test_section_shows_all_files_of_its_script(results, directive, tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text('"""What it measures."""', encoding="utf-8")
+    # Neither the file of a script whose name begins like this one's.
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "script_images.json").write_text("{}", encoding="utf-8")
+    assert "*No results are stored yet.*" in directive.section_lines(script)
+    for seeds, arguments in (("2", []), ("9", ["nine"])):
+        save(
+            results,
+            tmp_path / "results",
+            monkeypatch,
+            *("--seeds", seeds, "--save", *arguments),
+        )
+    text = "\n".join(directive.section_lines(script))
+    plain, named = (f"``python benchmarks/script.py --seeds {seeds}``" for seeds in "29")
+    assert text.count(".. list-table:: Scores") == 2
+    assert 0 < text.index(plain) < text.index(named)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12345.6, "12346"),
+        (-0.123456, "-0.1235"),
+        ([2.0], "2"),
+        ([7, 7], "7 (0)"),
+        ([1.0, 3.0], "2.0 (1.4)"),
+    ],
+)
+def test_cell_shows_few_digits_and_no_exponent(directive, value, text):
+    assert directive.cell(value) == text
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_file_is_of_a_script(path):
-    assert (BENCHMARKS / f"{path.stem}.py").exists()
+    assert (BENCHMARKS / f"{script_of(path)}.py").exists()
     check(path)

@@ -1,7 +1,7 @@
 """The directive `benchmark-tables`: a section for each script in benchmarks/.
 
-Its text is the first paragraph of the script's docstring; its tables are those of the file
-that ``python benchmarks/<script>.py --save`` writes.
+Its text is the first paragraph of the script's docstring; its tables are those of the files
+that ``python benchmarks/<script>.py --save [NAME]`` writes, one for each name.
 """
 
 import ast
@@ -29,10 +29,15 @@ def cell(value):
         if len(value) == 1:
             return cell(value[0])
         spread = statistics.stdev(value)
+        if spread == 0:
+            return f"{cell(value[0])} (0)"
         # As many decimals as give the spread two digits.
-        decimals = max(0, 1 - math.floor(math.log10(spread))) if spread > 0 else 4
+        decimals = max(0, 1 - math.floor(math.log10(spread)))
         return f"{statistics.mean(value):.{decimals}f} ({spread:.{decimals}f})"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return str(value)
+    # Four digits, but never an exponent for what is large.
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def table_lines(table):
@@ -46,12 +51,26 @@ def table_lines(table):
 def section_lines(script):
     """Return the lines of a script's section."""
     lines = [script.name, "-" * len(script.name), "", first_paragraph(script), ""]
-    results = script.parent / "results" / f"{script.stem}.json"
-    if not results.exists():
+    files = [path for path in stored_files(script.parent) if script_name(path) == script.stem]
+    if not files:
         return [*lines, "*No results are stored yet.*", ""]
-    found = json.loads(results.read_text(encoding="utf-8"))
-    for table in found["tables"]:
-        lines += table_lines(table)
+    return [*lines, *(line for path in files for line in file_lines(path))]
+
+
+def stored_files(benchmarks):
+    """Return the files of all scripts; of one script first that without a name."""
+    return sorted((benchmarks / "results").glob("*.json"), key=lambda path: path.stem)
+
+
+def script_name(path):
+    """Return the name of the script whose file this is."""
+    return path.stem.partition("-")[0]
+
+
+def file_lines(path):
+    """Return the lines of a file's tables, and what their figures come from."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    lines = [line for table in found["tables"] for line in table_lines(table)]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     source = f"{found['date']}, {found['machine']}; {versions}; commit {found['commit']}."
     return [*lines, f"``{found['command']}``. {source}", ""]
@@ -64,9 +83,10 @@ class BenchmarkTables(SphinxDirective):
 
     def run(self):
         """Return the parsed sections."""
-        stored = {path.stem for path in (BENCHMARKS / "results").glob("*.json")}
+        files = stored_files(BENCHMARKS)
+        stored = set(map(script_name, files))
         scripts = sorted(path for path in BENCHMARKS.glob("[!_]*.py"))
-        for path in [*scripts, *(BENCHMARKS / "results").glob("*.json")]:
+        for path in [*scripts, *files]:
             self.env.note_dependency(str(path))
         scripts.sort(key=lambda path: path.stem not in stored)
         lines = [line for script in scripts for line in section_lines(script)]
