@@ -8,7 +8,7 @@
 The tables are adult.csv.gz and wine_quality.csv.gz of the folder, from UCI, with text as
 categories; a fifth of the rows is held out. The peers TVAE and CTGAN are those of the package
 `ctgan` at their defaults, which cannot take missing values: they are given the rows without.
-"skvae" is VAETransformer(latent_dim=5), and "longer" one of a larger network and batches.
+"skvae" is VAETransformer(latent_dim=10), and "longer" one of a larger network and batches.
 
 "synthesis": as many rows are drawn as there are training rows. QualityReport of SDMetrics, with
 its column shapes and its pair trends; a HistGradientBoosting model that is trained on drawn
@@ -185,7 +185,7 @@ def likelihood(args):
     for label, (parts, likelihood) in cases.items():
         rows.append([label, []])
         for seed in range(args.seeds):
-            model = VAETransformer(5, likelihood=likelihood, random_state=seed).fit(parts[0])
+            model = VAETransformer(10, likelihood=likelihood, random_state=seed).fit(parts[0])
             rows[-1][1].append(model.score(parts[1]))
             print(f"{label:30s}{rows[-1][1][-1]:10.3f}", flush=True)
     title = "adult: log-likelihood in nats per held-out row"

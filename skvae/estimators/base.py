@@ -132,18 +132,7 @@ class LatentTransformer(
             rows = self._validate(X, reset=not continues, training=True, group=group)
             rows_val = None if X_val is None else check_validation_rows(self, X_val)
             training = Training(self, rows, rows_val, table=X, continues=continues, group=group)
-            context = self._init_callback_context(max_subtasks=training.n_tasks)
-            # Callbacks get the original X, with its column names.
-            with training.reporting(context, {"estimator": self, "X": X, "y": y}):
-                result = fit_model(
-                    training.start,
-                    training.setup,
-                    training.stopping,
-                    training.rows_val,
-                    training.resumed,
-                )
-                self._set_fitted(training.fitted_attributes(result, group))
-            warn_of_result(training, result)
+            self._train(training, X, y)
         return self
 
     @restored_on_failure
@@ -239,6 +228,21 @@ class LatentTransformer(
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
     # -- private parts -----------------------------------------------------------------
+
+    def _train(self, training, X, y=None):
+        """Train, and set the fitted attributes; X is what callbacks are given."""
+        context = self._init_callback_context(max_subtasks=training.n_tasks)
+        # Callbacks get the original X, with its column names.
+        with training.reporting(context, {"estimator": self, "X": X, "y": y}):
+            result = fit_model(
+                training.start,
+                training.setup,
+                training.stopping,
+                training.rows_val,
+                training.resumed,
+            )
+            self._set_fitted(training.fitted_attributes(result, training.group))
+        warn_of_result(training, result)
 
     def _objective(self, continues):
         """Return the Objective of a training; one that continues has no KL warm-up."""
