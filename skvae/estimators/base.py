@@ -240,8 +240,8 @@ class LatentTransformer(
 
     # -- private parts -----------------------------------------------------------------
 
-    def _objective(self, continues):
-        """Return the Objective of a training; one that continues has no KL warm-up."""
+    def _objective(self, epochs_before, one_pass):
+        """Return the Objective of a training; that of one pass has no KL warm-up."""
         raise NotImplementedError
 
     def _validate(self, X, *, reset=False, training=False, keep_declared=False, group=ALONE):

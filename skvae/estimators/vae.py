@@ -298,9 +298,14 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         scale = self._apply(lambda model, x: model.encoder.head.spread(model.posterior(x)), X)
         return mean, scale
 
-    def _objective(self, continues):
-        warmup = 0 if continues else self.kl_warmup
-        return Objective(OBJECTIVES[self.objective], int(self.n_samples), self.beta, warmup)
+    def _objective(self, epochs_before, one_pass):
+        return Objective(
+            OBJECTIVES[self.objective],
+            int(self.n_samples),
+            self.beta,
+            0 if one_pass else self.kl_warmup,
+            epochs_before,
+        )
 
 
 def vae_with_parameters_of(estimator):
