@@ -32,6 +32,10 @@ class ModuleNetwork(Network):
 
     Notes
     -----
+    The encoder's output is first all means, then the logarithms of all standard deviations,
+    half of log-variances. The decoder's is raw: logits for "bernoulli", so without a final
+    ``nn.Sigmoid``, log-rates for "poisson", means in model units for "gaussian".
+
     A callable is called under a seed from the estimator's `random_state`. Layers that draw in
     training, such as ``nn.Dropout``, draw from torch's global generator.
 
