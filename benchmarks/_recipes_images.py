@@ -76,8 +76,8 @@ def cvae_fashion(seed):
             vae.n_iter_,
             seconds,
             "pictures",
-            f"test ELBO {vae.elbo(test).value.mean():.2f}, "
-            f"log p(x) by 128 importance samples {vae.score(test):.2f}",
+            f"test -ELBO {-vae.elbo(test).value.mean():.2f}, "
+            f"-log p(x) by 128 importance samples {-vae.score(test):.2f}",
         )
 
 
@@ -151,7 +151,7 @@ def _pictures(name, network, train, test, epochs, seed, batch_size=128):
         random_state=seed,
     )
     vae, count, seconds = fit(vae, train)
-    ours = f"test ELBO {vae.elbo(test).value.mean():.2f}"
+    ours = f"test -ELBO {-vae.elbo(test).value.mean():.2f}"
     yield Row(name, count, vae.n_iter_, seconds, "pictures", ours)
 
 

@@ -18,6 +18,8 @@ class LogHistory:
 
     def setup(self, estimator, context):
         mlflow.log_params(estimator.get_params(deep=False))
+        # The tasks of a fit that goes on are counted from 0 again.
+        self.epochs_before = getattr(estimator, "n_iter_", 0) if estimator.warm_start else 0
 
     def on_fit_task_begin(self, estimator, context):
         pass
@@ -27,7 +29,7 @@ class LogHistory:
             # "cross-validation" is of the folds, "final training" of the model that is kept.
             stage = context.parent.task_name
             losses = {f"{stage}/{k}": v for k, v in context.epoch_history.items()}
-            mlflow.log_metrics(losses, step=context.task_id)
+            mlflow.log_metrics(losses, step=self.epochs_before + context.task_id)
 
     def teardown(self, estimator, context):
         pass

@@ -1,9 +1,14 @@
 """Callbacks for :mod:`sklearn.callback` that need no display.
 
 A callback of one's own is a class with four methods, `setup`, `on_fit_task_begin`,
-`on_fit_task_end` and `teardown`. At the end of each epoch, ``context.epoch_history`` is a dict
-of that epoch's values of ``history_``: ``loss``, ``reconstruction``, ``kl`` and, with held-out
-rows, the same with the prefix ``validation_``, in nats per row and the units of the data.
+`on_fit_task_end` and `teardown`, whose parameters have the names below. The training ends if
+`on_fit_task_end` of an epoch returns True; an error loses it. The method is also given the
+model so far if it has a parameter ``*, fitted_estimator``.
+
+At the end of each epoch, ``context.epoch_history`` is a dict of that epoch's values of
+``history_``: ``loss``, ``reconstruction``, ``kl`` and, with held-out rows, the same with the
+prefix ``validation_``, in nats per row and the units of the data.
+``context.task_id`` counts from 0 in each `fit`, also in one that goes on by `warm_start`.
 
 With ``early_stopping="cv"``, as "auto" is for small tables, ``context.parent.task_name`` is
 first "cross-validation", where the values are means over the folds, and then "final training",
@@ -58,18 +63,22 @@ class Checkpoint:
 
     Set it on the estimator itself with ``estimator.set_callbacks``. Every `every` epochs it
     writes a fitted estimator in the current state, and at the end of `fit` one in the state
-    that is kept. The file is replaced as a whole: if the process is killed, even by
-    ``kill -9`` or a power cut, the file can be loaded, or there is none yet.
+    that is kept, with held-out rows the best. There is no file of each epoch, nor one of the
+    best state before the end: after a kill it is lost. The file is replaced as a whole: if the
+    process is killed, even by ``kill -9`` or a power cut, the file can be loaded, or there is
+    none yet.
 
     To resume, load the file and call `fit` with ``warm_start=True``. Training continues from
-    the state in the file with the optimiser's moments, and the history is appended to. The
+    the state in the file with the optimiser's moments and the rest of a `kl_warmup`, for up
+    to `max_iter` more epochs, and the history is appended to. The
     one-cycle schedule over `max_iter` epochs and the random draws are new: the result is not
     exactly that of the training that was killed. The estimator in the file has its callbacks,
     including this one.
 
     In a pipeline, set it on the step; the file then contains that step. In a search only the
     refit is written, not the candidates. If ``early_stopping="cv"`` trains several models, as
-    "auto" does for small tables, the file is only written in the final training.
+    "auto" does for small tables, the file is only written while the last of them is trained,
+    that of all rows.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def make_setup(
         X = X if likelihood.support[0] == -np.inf else (X > 0).astype(float)
     units = likelihood.units(X)
     setup = Setup(
-        Objective(**{"bound": elbo} | objective),
+        Objective(**{"bound": elbo, "epochs_before": epochs_before} | objective),
         torch.as_tensor(units.to_model(X, np.float32)),
         Plan(epochs, min(batch_size, len(X)), learning_rate, 0.01),
         RandomStreams(seed, epochs_before),

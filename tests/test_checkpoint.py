@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pytest
 from callback_cases import Failing, Recorder, Stopper, path_of
 from helpers import assert_same, outputs
@@ -112,6 +113,15 @@ def test_a_killed_training_goes_on_with_its_moments_and_history(quick, iris, pat
     resumed.set_params(warm_start=True, max_iter=2).fit(iris)
     assert resumed.loss_curve_[:9] == loss
     assert {int(entry["step"]) for entry in resumed._moments.values()} == {11 * 3}
+
+
+def test_a_killed_training_goes_on_with_its_warm_up(quick, iris, path):
+    model = quick(kl_warmup=2).set_callbacks(Checkpoint(path), Failing("end", "epoch"))
+    with pytest.raises(RuntimeError, match="the callback's own"):
+        model.fit(iris)
+    history = joblib.load(path).set_callbacks().set_params(warm_start=True).fit(iris).history_
+    expected = np.array([0, 0.5, 1, 1]) * history["kl"] - history["reconstruction"]
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
 
 
 def test_training_takes_the_same_course(quick, iris, path):

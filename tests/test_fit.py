@@ -189,10 +189,14 @@ def test_too_few_rows_to_hold_out_say_what_to_change(n, fraction):
 # -- the warm-up ----------------------------------------------------------------------
 
 
-def scripted(losses, kl_warmup, n_iter_no_change=1000):
+def scripted(losses, kl_warmup, n_iter_no_change=1000, epochs_before=0):
     """Train with these held-out losses, from that of the start on."""
     start, setup = make_setup(
-        epochs=len(losses) - 1, batch_size=60, bound=Scripted(losses), kl_warmup=kl_warmup
+        epochs=len(losses) - 1,
+        batch_size=60,
+        bound=Scripted(losses),
+        kl_warmup=kl_warmup,
+        epochs_before=epochs_before,
     )
     mode = stopping("hold_out", n_iter_no_change=n_iter_no_change)
     return fit_model(start, setup, mode, rows_val=setup.rows[:20])
@@ -206,9 +210,11 @@ def test_stopping_counts_from_the_end_of_the_warm_up(kl_warmup, n_iter_no_change
     assert len(result.history["loss"]) == kl_warmup + n_iter_no_change
 
 
-def test_no_state_of_the_warm_up_is_kept():
-    losses = [9, 9, 1, 9, 9, 9, 9, 5, 9, 9, 9]
-    assert scripted(losses, kl_warmup=5).best_score == -5
+@pytest.mark.parametrize("epochs_before", [0, 2])
+def test_no_state_of_the_warm_up_is_kept(epochs_before):
+    losses = [9, 9, 9, 9, 1, 9, 9, 5, 9, 9, 9]
+    rest = losses[:1] + losses[1 + epochs_before :]
+    assert scripted(rest, kl_warmup=5, epochs_before=epochs_before).best_score == -5
 
 
 @pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")

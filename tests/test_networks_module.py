@@ -1,6 +1,7 @@
 """The user's own torch modules: any architecture, copied, cloned, searched and pickled."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -277,6 +278,43 @@ def test_what_the_user_has_frozen_stays_so(iris):
     trained = model._fitted.module.encoder.body.module
     assert torch.equal(trained[0].weight, encoder[0].weight)
     assert not torch.equal(trained[2].weight, encoder[2].weight)
+
+
+class Squashed(nn.Linear):
+    def forward(self, x):
+        return torch.sigmoid(super().forward(x))
+
+
+SIGMOID = [nn.Linear(2, 8), nn.Sigmoid(), nn.Linear(8, 4)]
+BOUNDED = {
+    "a sigmoid": nn.Sequential(*SIGMOID, nn.Sigmoid()),
+    "a sigmoid, of a function": Squashed(2, 4),
+    "a sigmoid, of images": nn.Sequential(
+        nn.Linear(2, 4), nn.Unflatten(1, (1, 2, 2)), nn.Sigmoid(), nn.Flatten()
+    ),
+    "a softmax": nn.Sequential(nn.Linear(2, 4), nn.Softmax(1)),
+}
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("name", BOUNDED)
+def test_a_decoder_of_bounded_outputs_is_warned_of_before_the_training(name, likelihood, iris):
+    network = ModuleNetwork(dense, BOUNDED[name])
+    model = VAETransformer(network=network, likelihood=likelihood, max_iter=0)
+    with pytest.warns(UserWarning, match=f"ends in {name[:9]}.*leave it out"):
+        model.fit(iris / 8)
+    # Not again when it is stored and loaded.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pickle.loads(pickle.dumps(model)).transform(iris / 8)
+
+
+@pytest.mark.parametrize("decoder", [nn.Sequential(*SIGMOID), nn.Linear(2, 4), dense])
+def test_a_decoder_of_raw_outputs_is_not_nor_is_an_encoder(decoder, iris):
+    encoder = nn.Sequential(nn.Linear(4, 4), nn.Sigmoid())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        VAETransformer(network=ModuleNetwork(encoder, decoder), max_iter=0).fit(iris)
 
 
 class Pair(nn.Linear):

@@ -291,6 +291,19 @@ def test_the_weight_of_the_divergence_rises_in_the_warm_up(epoch, weight):
     torch.testing.assert_close(rows[0], 4 * rows[2] - rows[1])
 
 
+@pytest.mark.parametrize(("before", "left"), [(0, 4), (3, 1), (4, 0), (9, 0)])
+def test_epochs_that_were_done_before_count_for_the_warm_up(before, left):
+    vae, x, _ = linear_model(shift=0.5)
+    whole = Objective(elbo, kl_warmup=4)
+    rest = Objective(elbo, kl_warmup=4, epochs_before=before)
+    assert rest.warmup_left == left
+    for epoch in range(5):
+        generators = (torch.Generator().manual_seed(0) for _ in range(2))
+        loss, *_ = rest.batch_terms(vae, x, epoch, next(generators))
+        expected, *_ = whole.batch_terms(vae, x, before + epoch, next(generators))
+        assert loss == expected
+
+
 def test_only_the_loss_of_a_batch_has_a_gradient_and_draws_are_fresh():
     vae, x, _ = linear_model(shift=0.5)
     generator = torch.Generator().manual_seed(0)

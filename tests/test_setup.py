@@ -175,6 +175,26 @@ def test_what_continues_is_past_its_warm_up(iris, quick):
 
 
 @pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+def test_a_warm_up_that_was_cut_short_goes_on(iris, quick):
+    vae = quick(kl_warmup=5, beta=2.0, warm_start=True)
+    with pytest.warns(UserWarning, match=r"kl_warmup=5 lasts .*max_iter gives 3 epochs\)"):
+        vae.fit(iris)
+    vae.set_params(max_iter=2)
+    with pytest.warns(UserWarning, match=r"kl_warmup=5 lasts .*gives 2 epochs after 3\)"):
+        vae.fit(iris)
+    vae.fit(iris)
+    weights = 2.0 * np.array([0, 0.2, 0.4, 0.6, 0.8, 1, 1])
+    expected = weights * vae.history_["kl"] - vae.history_["reconstruction"]
+    np.testing.assert_allclose(vae.history_["loss"], expected, rtol=1e-5)
+
+
+def test_a_single_pass_has_no_warm_up(iris, quick):
+    history = quick(kl_warmup=5).partial_fit(iris).partial_fit(iris).history_
+    expected = history["kl"] - history["reconstruction"]
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_larger_beta_gives_a_smaller_divergence(objective, iris, quick):
     settings = {"objective": objective, "n_samples": 2, "max_iter": 30}

@@ -31,6 +31,6 @@ vae = VAETransformer(
     verbose=True,
 )
 vae.fit(X[:60_000])
-print(f"test ELBO: {vae.elbo(X[60_000:]).value.mean():.2f} nats")
+print(f"test -ELBO: {-vae.elbo(X[60_000:]).value.mean():.2f} nats")
 LatentGridDisplay.from_estimator(vae).figure_.savefig("batch_norm_grid.png")
 SampleDisplay.from_estimator(vae, mean=True, random_state=0).figure_.savefig("batch_norm.png")

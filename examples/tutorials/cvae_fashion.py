@@ -25,5 +25,5 @@ vae = VAETransformer(
     verbose=True,
 )
 vae.fit(X[:60_000])
-print(f"test ELBO: {vae.elbo(X[60_000:]).value.mean():.2f} nats")
+print(f"test -ELBO: {-vae.elbo(X[60_000:]).value.mean():.2f} nats")
 LatentGridDisplay.from_estimator(vae).figure_.savefig("cvae_fashion.png")

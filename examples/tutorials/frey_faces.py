@@ -30,5 +30,5 @@ for posterior in ("diagonal", "full"):
         random_state=0,
     )
     vae.fit(X)
-    print(f"{posterior}: held-out ELBO {vae.best_validation_score_:.2f} nats")
+    print(f"{posterior}: held-out -ELBO {-vae.best_validation_score_:.2f} nats")
 LatentGridDisplay.from_estimator(vae).figure_.savefig("frey_faces.png")

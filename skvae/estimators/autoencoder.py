@@ -143,5 +143,5 @@ validation_scores_, best_validation_score_, noise_variance_, device_
         X = self._validate(X)
         return self._apply(log_prob, X) + self._units.log_jacobian_of(X)
 
-    def _objective(self, continues):
+    def _objective(self, epochs_before, one_pass):
         return Objective(reconstruction)

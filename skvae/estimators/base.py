@@ -108,12 +108,14 @@ class LatentTransformer(
         Notes
         -----
         For callbacks (``set_callbacks``, see :mod:`sklearn.callback`) each epoch is a task;
-        in "cv" mode the epochs are subtasks of "cross-validation" and "final training". At
+        with ``early_stopping="cv"``, as "auto" is for small tables, the epochs are subtasks
+        of "cross-validation" and then of "final training", that of the model on all rows. At
         the end of an epoch ``context.epoch_history`` has its values of `history_`, in
         "cross-validation" the means of the folds (examples in :mod:`skvae.callbacks`). The
         fitted estimator that a callback is given has the current state at the end of an
         epoch, and the state that is kept at the end of `fit`; in "cross-validation" it is
-        None. A callback may stop the training; if it raises an error, an earlier fit is kept.
+        None. A callback ends the training by returning True from ``on_fit_task_end``; if it
+        raises an error, the training is lost, and an earlier fit is kept.
         `ScoringMonitor` needs a `y`, which is not used here. `partial_fit` calls no callbacks.
 
         Ctrl-C ends the training after the current step and keeps the best state on held-out
@@ -123,8 +125,9 @@ class LatentTransformer(
         an interrupted fit must not be compared; an earlier fit is then kept.
 
         Training is in float32. An array of another dtype is copied once. A float32 array
-        whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``)
-        and a sparse matrix are read batch by batch, and are not copied once they are large.
+        whose rows are contiguous, a memory-mapped file (``np.load(path, mmap_mode="r")``) of
+        float32 or float64 and a sparse matrix are read batch by batch, and are not copied
+        once they are large. A file of integers is copied whole, as float64.
         """
         continues = bool(self.warm_start) and hasattr(self, "_fitted")
         with training_mode(self.precision), in_group(self, group, continues) as group:
@@ -141,7 +144,8 @@ class LatentTransformer(
 
         The first call initialises the model and sets the mean and scale of the features for
         all calls: its rows should be a random sample. The learning rate is constant, a third
-        of `learning_rate_init`, the mean of the one-cycle schedule. The optimiser's moments
+        of `learning_rate_init`, the mean of the one-cycle schedule, and the KL term has its
+        full weight: `kl_warmup` is for `fit`. The optimiser's moments
         are kept between calls: with a `random_state`, a model that is pickled between two
         calls continues to exactly the same result as one that is not. Ctrl-C raises
         KeyboardInterrupt, and the state before the call is kept.
@@ -244,8 +248,8 @@ class LatentTransformer(
             self._set_fitted(training.fitted_attributes(result, training.group))
         warn_of_result(training, result)
 
-    def _objective(self, continues):
-        """Return the Objective of a training; one that continues has no KL warm-up."""
+    def _objective(self, epochs_before, one_pass):
+        """Return the Objective of a training; that of one pass has no KL warm-up."""
         raise NotImplementedError
 
     def _validate(self, X, *, reset=False, training=False, keep_declared=False, group=ALONE):

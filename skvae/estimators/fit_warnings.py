@@ -17,10 +17,11 @@ _COLLAPSED_KL = 0.01
 def warn_of_warmup(training):
     """Warn if the warm-up of the KL term is not over before the training is."""
     objective, epochs = training.setup.objective, training.setup.plan.epochs
-    if 0 < epochs <= objective.kl_warmup and objective.beta > 0:
+    after = f" after {objective.epochs_before}" if objective.epochs_before else ""
+    if 0 < epochs <= objective.warmup_left and objective.beta > 0:
         message = (
             f"kl_warmup={objective.kl_warmup} lasts as long as the training or longer "
-            f"(max_iter gives {epochs} epochs): the KL term does not reach its weight "
+            f"(max_iter gives {epochs} epochs{after}): the KL term does not reach its weight "
             "beta."
         )
         if training.stopping.mode != "all":

@@ -127,15 +127,16 @@ class Training:
         if one_pass:
             rate = estimator.learning_rate_init / 3
             plan = replace(plan, epochs=1, learning_rate=rate, one_cycle=False)
+        epochs_before = estimator.n_iter_ if continues else 0
         self.setup = Setup(
-            objective=estimator._objective(continues or one_pass),
+            objective=estimator._objective(epochs_before, one_pass),
             rows=open_rows(X, self.units, device, likelihood.support),
             plan=plan,
             streams=RandomStreams(
                 seed=group.of_main(
                     int(random_generator(estimator.random_state).randint(2**31 - 1))
                 ),
-                epochs_before=estimator.n_iter_ if continues else 0,
+                epochs_before=epochs_before,
                 rank=group.rank,
             ),
             progress=progress_of(group, self.log_jacobian if estimator.verbose else None),

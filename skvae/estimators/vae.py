@@ -52,9 +52,12 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     n_samples : int, default=1
         Monte-Carlo draws per row and step; with "iwae" the number of importance samples.
     beta : float, default=1.0
-        Weight of the KL term in training (Higgins et al. 2017). Scores are not weighted.
+        Weight of the KL term in training (Higgins et al. 2017), and in full in
+        `best_validation_score_` and all else of held-out rows, also during the warm-up.
+        Scores are not weighted: compare betas by `score` or `elbo`.
     kl_warmup : int, default=0
-        Epochs in which that weight rises from 0 (Bowman et al. 2016), without early stopping.
+        Epochs in which that weight rises from 0 (Bowman et al. 2016); early stopping begins
+        after them. They count from the first of `history_`, also with `warm_start`.
     init : {"factor_analysis", "random"}, default="factor_analysis"
         Start of the training. The closed form needs a Gaussian likelihood and a network
         with a linear map; otherwise, and with "random", the start is He normal
@@ -85,12 +88,14 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     tol : float, default=1e-4
         Minimum improvement of the held-out bound, in nats per row.
     warm_start : bool, default=False
-        Whether `fit` continues from the state that was kept, with the optimiser's moments and
-        a new schedule, and appends to the history: two fits of 10 epochs differ from one of
-        20. With an integer `random_state` the same rows are held out again, and storing the
-        model in between changes nothing. Cross-validation is replaced by all epochs.
+        Whether `fit` continues for up to `max_iter` more epochs from the state it has (after
+        a fit the one that was kept, in the file of a killed one the last), with the
+        optimiser's moments and a new schedule, and appends to the history: two fits of 10
+        epochs differ from one of 20. With an integer `random_state` the same rows are held
+        out again, and storing the model in between changes nothing. Cross-validation is
+        replaced by all epochs.
     device : str or torch.device, default="auto"
-        "cpu", "cuda", "cuda:<number>"; "auto" is CUDA if it is available.
+        "cpu", "cuda", "cuda:<number>"; "auto" is CUDA if it is available. No Apple GPU.
     precision : {"float32", "tf32", "bfloat16"}, default="float32"
         Precision of the networks' matrix products in training. "bfloat16", and on CUDA
         "tf32" (in all of `fit`), are faster, less exact, and refused where the device lacks
@@ -298,9 +303,10 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         scale = self._apply(lambda model, x: model.encoder.head.spread(model.posterior(x)), X)
         return mean, scale
 
-    def _objective(self, continues):
-        warmup = 0 if continues else self.kl_warmup
-        return Objective(OBJECTIVES[self.objective], int(self.n_samples), self.beta, warmup)
+    def _objective(self, epochs_before, one_pass):
+        bound, n_samples = OBJECTIVES[self.objective], int(self.n_samples)
+        warmup = 0 if one_pass else self.kl_warmup
+        return Objective(bound, n_samples, self.beta, warmup, epochs_before)
 
 
 def vae_with_parameters_of(estimator):

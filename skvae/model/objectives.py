@@ -121,12 +121,20 @@ class Objective:
         Weight of the KL term.
     kl_warmup : int, default=0
         Number of epochs over which that weight rises from 0.
+    epochs_before : int, default=0
+        Epochs done before this training, which count for the warm-up.
     """
 
     bound: Callable
     n_samples: int = 1
     beta: float = 1.0
     kl_warmup: int = 0
+    epochs_before: int = 0
+
+    @property
+    def warmup_left(self):
+        """Number of epochs of this training in which the weight is below `beta`."""
+        return max(0, self.kl_warmup - self.epochs_before)
 
     @property
     def is_expectation(self):
@@ -146,11 +154,12 @@ class Objective:
         """Return the means of the three `row_terms` over a batch, with new draws.
 
         Only the loss has a gradient. During the warm-up the weight of the KL term depends on
-        the epoch, which counts from 0.
+        the epoch, which counts from 0 in each training.
         """
         shape = (self.n_samples, *x.shape[:-1], module.latent_dim)
         eps = torch.randn(shape, generator=generator, device=x.device, dtype=torch.float32)
-        beta = self.beta * min(1.0, epoch / self.kl_warmup if self.kl_warmup else 1.0)
+        done = self.epochs_before + epoch
+        beta = self.beta * (done / self.kl_warmup if done < self.kl_warmup else 1.0)
         bound = self.bound(module, module.complete(x), eps, self.n_samples, beta)
         # Not stacked: the loss would pass its gradient through all three.
         return -bound.value.mean(-1), *(part.detach().mean(-1) for part in bound[1:])

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import warnings
 
 import torch
 from torch import nn
@@ -12,6 +13,9 @@ from skvae.randomness import seed_torch
 # What the width of the raw outputs is, for error messages.
 _ENCODER_N_OUT = "latent_dim for an autoencoder, for a VAE the number of posterior parameters"
 _DECODER_N_OUT = "the number of likelihood parameters"
+# Steps of a graph of gradients: those that bound all outputs, and those that only move them.
+_BOUNDING = {"SigmoidBackward0": "a sigmoid", "SoftmaxBackward0": "a softmax"}
+_MOVING = ("View", "UnsafeView", "ReshapeAlias", "Permute", "Transpose", "Clone")
 
 
 class ModuleNetwork(Network):
@@ -28,6 +32,10 @@ class ModuleNetwork(Network):
 
     Notes
     -----
+    The encoder's output is first all means, then the logarithms of all standard deviations,
+    half of log-variances. The decoder's is raw: logits for "bernoulli", so without a final
+    ``nn.Sigmoid``, log-rates for "poisson", means in model units for "gaussian".
+
     A callable is called under a seed from the estimator's `random_state`. Layers that draw in
     training, such as ``nn.Dropout``, draw from torch's global generator.
 
@@ -78,15 +86,17 @@ class ModuleBody(Body):
         if not isinstance(self.module, nn.Module):
             raise TypeError(f"ModuleNetwork's {name} returned {self.module!r}, not a Module.")
         self.module.float()
-        with seed_torch(seed), torch.no_grad():
-            self._check_output(n_in, n_out, name, n_out_is)
+        with seed_torch(seed):
+            raw = self._check_output(n_in, n_out, name, n_out_is)
+        if name == "decoder":
+            _warn_of_bounded(raw)
 
     def run(self, x):
         """Map rows (n, n_in) to (n, n_out)."""
         return self.module(x)
 
     def _check_output(self, n_in, n_out, name, n_out_is):
-        """Raise ValueError or TypeError unless two rows are mapped to raw outputs."""
+        """Return the raw outputs of two rows, or raise ValueError or TypeError."""
         parameters = list(self.module.parameters())
         device = parameters[0].device if parameters else torch.device("cpu")
         rows = torch.zeros(2, n_in, device=device, dtype=torch.float32)
@@ -108,6 +118,26 @@ class ModuleBody(Body):
                 f"(n, {', '.join(map(str, shape[1:]))}), but must give width {n_out}: "
                 f"{n_out_is}."
             )
+        return raw
+
+
+def _warn_of_bounded(raw):
+    """Warn if a decoder's raw outputs are those of a sigmoid or softmax, whatever its layers.
+
+    A stored model is rebuilt without gradients, and not warned of again.
+    """
+    step = raw.grad_fn
+    while step is not None and step.name().startswith(_MOVING):
+        step = step.next_functions[0][0]
+    bound = None if step is None else _BOUNDING.get(step.name())
+    if bound is not None:
+        warnings.warn(
+            f"ModuleNetwork's decoder ends in {bound}, so that its outputs are between 0 and "
+            "1. A likelihood takes raw outputs, such as logits, and applies it itself: leave "
+            "it out.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _call_factory(factory, n_in, n_out, name):

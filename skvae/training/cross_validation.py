@@ -100,7 +100,7 @@ def _cross_validate(setup, folds):
         record_terms(found.history, evaluation.terms, "validation_")
         better = evaluation.loss < found.evaluations[found.best].loss
         found.evaluations.append(evaluation)
-        past_warmup = done > setup.objective.kl_warmup or setup.progress.interrupted
+        past_warmup = done > setup.objective.warmup_left or setup.progress.interrupted
         if better and past_warmup:
             found.best, found.state = done, folds.copy_state()
         # The lines that are printed are those of the final training.

@@ -106,7 +106,7 @@ class _HeldOut:
 
     def update(self, done, terms):
         """Keep the current state if it is the best; return whether to stop."""
-        if done <= self.setup.objective.kl_warmup and not self.setup.progress.interrupted:
+        if done <= self.setup.objective.warmup_left and not self.setup.progress.interrupted:
             self.best.skip()
             return False
         return self.best.update(-terms[0])
@@ -122,7 +122,7 @@ class _HeldOut:
     def _ended_worse(self):
         """Whether a training that was not interrupted ended far above its start."""
         losses = self.result.history.get("validation_loss", [])
-        losses = losses[self.setup.objective.kl_warmup :]
+        losses = losses[self.setup.objective.warmup_left :]
         # Too few held-out rows for a reliable comparison.
         _, n_rows = self.setup.group.place(len(self.rows))
         if not losses or 10 * n_rows < FEW_ROWS or self.setup.progress.interrupted:
