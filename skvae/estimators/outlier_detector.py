@@ -39,7 +39,8 @@ class VAEOutlierDetector(NestedParameters, OutlierMixin, BaseEstimator):
     support_fraction : float in (0, 1], default=0.8
         Share of the rows that the model is trained on, as in
         :class:`~sklearn.covariance.EllipticEnvelope`: those that are nearest to the mean, in
-        standard deviations of the columns. Set it to 1 if all rows are known to be inliers.
+        standard deviations of the columns of numbers; flags and categories do not count.
+        Set it to 1 if all rows are known to be inliers, or if there are no numbers.
     network, likelihood, categorical_features, posterior, objective, n_samples, beta, \
 kl_warmup, init, image_shape, batch_size, max_iter, learning_rate_init, weight_decay, \
 early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, random_state, \
