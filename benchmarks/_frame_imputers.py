@@ -36,7 +36,7 @@ def _timed(fill, holes):
 
 
 def with_model(holes):
-    return VAETransformer(latent_dim=5, random_state=0).fit(holes).impute(holes)
+    return VAETransformer(latent_dim=10, random_state=0).fit(holes).impute(holes)
 
 
 def with_constants(holes):

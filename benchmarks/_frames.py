@@ -37,7 +37,7 @@ class Skvae:
     """The package's own model with nothing but the dimensions of the code."""
 
     drops_gaps = False
-    settings = {"latent_dim": 5}
+    settings = {"latent_dim": 10}
 
     def __init__(self, seed):
         self.seed = seed
@@ -50,7 +50,7 @@ class Skvae:
 
 
 class LongerSkvae(Skvae):
-    """A larger network, more dimensions and larger batches: about three times the time."""
+    """A larger network and larger batches: about three times the time."""
 
     settings = {
         "latent_dim": 10,

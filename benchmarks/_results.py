@@ -9,6 +9,7 @@ script's parts, or runs with other options, each have a file of their own.
 import argparse
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,7 @@ def save(script, tables, name, folder=FOLDER):
 
     script = Path(script)
     content = {
-        "command": " ".join(["python", f"benchmarks/{script.name}", *_arguments()]),
+        "command": shlex.join(["python", f"benchmarks/{script.name}", *_arguments()]),
         **machine(),
         "commit": commit(),
         "tables": [Table(*table)._asdict() for table in tables],

@@ -50,6 +50,8 @@ import warnings
 
 from _machine import describe_machine
 from _recipes_density import binarised
+from _results import Table, add_option, save
+from _table import print_header, print_row
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
@@ -58,6 +60,8 @@ from skvae.networks import MLP
 N_TRAIN = 54_000
 N_SCORED = 1_000
 ROWS = ("training", "held out")
+CURVE = ["epoch", *(f"{bound}, {rows}" for bound in ("-ELBO", "-log p") for rows in ROWS)]
+KEPT = ["candidate", "-ELBO, held out", "-log p, held out", "-log p, test", "epochs", "s"]
 CANDIDATES = {
     "default": {},
     "rate 2e-3": {"learning_rate_init": 2e-3},
@@ -66,16 +70,15 @@ CANDIDATES = {
 
 
 class Curve:
-    """Callback that prints the bounds every few epochs."""
+    """Callback that prints the bounds every few epochs, and keeps them in `rows`."""
 
     def __init__(self, train, held_out, every):
         self.train, self.held_out, self.every = train, held_out, every
+        self.rows = []
 
     def setup(self, estimator, context):
         """Print the header."""
-        bounds = (f"{bound}, {rows}" for bound in ("-ELBO", "-log p") for rows in ROWS)
-        print_line("epoch", *bounds)
-        print("|" + " --- |" * 5)
+        print_header(CURVE)
 
     def on_fit_task_begin(self, estimator, context):
         """Do nothing."""
@@ -91,7 +94,8 @@ class Curve:
         history = fitted_estimator.history_
         bounds = (history["loss"][-1], history["validation_loss"][-1])
         nll = (negative_log_p(fitted_estimator, X) for X in (self.train, self.held_out))
-        print_line(context.task_id + 1, *(f"{x:.2f}" for x in (*bounds, *nll)))
+        self.rows.append([context.task_id + 1, *(f"{x:.2f}" for x in (*bounds, *nll))])
+        print_row(self.rows[-1])
 
     def teardown(self, estimator, context):
         """Do nothing."""
@@ -102,21 +106,19 @@ def negative_log_p(vae, X):
     return -vae.score_samples(X, n_samples=200).mean()
 
 
-def print_line(*cells):
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("candidates", nargs="*", metavar="candidate", default=list(CANDIDATES))
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
     images, test = binarised(args.seed)
     train, held_out = images[:N_TRAIN], images[N_TRAIN:]
+    curves, kept = [], []
     for name in args.candidates:
         print(name, flush=True)
         params = {
@@ -125,16 +127,26 @@ def main():
             **CANDIDATES[name],
         }
         vae = VAETransformer(40, likelihood="bernoulli", random_state=args.seed, **params)
-        vae.set_callbacks(Curve(train[:N_SCORED], held_out[:N_SCORED], args.every))
+        curve = Curve(train[:N_SCORED], held_out[:N_SCORED], args.every)
+        vae.set_callbacks(curve)
         start = time.perf_counter()
         vae.fit(train, X_val=held_out)
         seconds = time.perf_counter() - start
+        nll = (negative_log_p(vae, X) for X in (held_out, test))
+        bounds = (f"{x:.2f}" for x in (-vae.best_validation_score_, *nll))
+        kept.append([name, *bounds, str(vae.n_iter_), f"{seconds:.0f}"])
         print(
-            f"kept: -ELBO, held out {-vae.best_validation_score_:.2f}; -log p, held out "
-            f"{negative_log_p(vae, held_out):.2f}, test {negative_log_p(vae, test):.2f}; "
-            f"{vae.n_iter_} epochs, {seconds:.0f} s",
+            "kept: -ELBO, held out {}; -log p, held out {}, test {}; {} epochs, {} s".format(
+                *kept[-1][1:]
+            ),
             flush=True,
         )
+        curves += [[name, *row] for row in curve.rows]
+    tables = [
+        Table("Nats per image during the training", ["candidate", *CURVE], curves),
+        Table("Nats per image of the state that is kept", KEPT, kept),
+    ]
+    save(__file__, tables, args.save)
 
 
 if __name__ == "__main__":

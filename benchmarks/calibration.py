@@ -22,6 +22,7 @@ import warnings
 
 import numpy as np
 from _machine import describe_machine
+from _results import Table, add_option, save
 from scipy.spatial.distance import cdist
 from scipy.stats import chisquare
 from sklearn.datasets import load_digits
@@ -140,17 +141,23 @@ def main():
     parser.add_argument("--rows", type=int, default=20_000, help="to fit; a tenth is ranked")
     parser.add_argument("--permutations", type=int, default=1999)
     parser.add_argument("--splits", type=int, default=3)
+    add_option(parser)
     args = parser.parse_args()
     print(describe_machine())
-    print_calibration(args.rows)
-    print_samples(args.permutations, args.splits)
+    tables = [
+        print_calibration(args.rows),
+        print_samples(args.permutations, args.splits),
+    ]
+    save(__file__, tables, args.save)
 
 
 def print_calibration(n_rows, n_features=12, latent_dim=4):
-    print(
-        f"\nposterior, {n_rows} rows fitted, a tenth ranked: "
+    title = (
+        f"posterior, {n_rows} rows fitted, a tenth ranked: "
         f"chi-square p-value of each code; fails below {ALPHA}"
     )
+    print(f"\n{title}")
+    rows = []
     model = LinearGaussian(n_features, latent_dim, np.random.default_rng(0))
     _, X = model.draw(n_rows, np.random.default_rng(1))
     for name, parameters in (
@@ -164,16 +171,22 @@ def print_calibration(n_rows, n_features=12, latent_dim=4):
             rng = np.random.default_rng(2)
             p = calibration_p_values(vae, model, n_rows // 10, rng, width=width)
             told = "fails" if p.min() < ALPHA else "holds"
-            values = " ".join(f"{value:8.2g}" for value in p)
-            print(f"{name:22s} width x{width:<4g} {values}  {told}")
+            values = [f"{value:.2g}" for value in p]
+            rows.append([name, f"x{width:g}", *values, told])
+            line = " ".join(f"{value:>8s}" for value in values)
+            print(f"{name:22s} width x{width:<4g} {line}  {told}")
+    codes = (f"code {k + 1}" for k in range(latent_dim))
+    return Table(title, ["fit", "width", *codes, "the test"], rows)
 
 
 def print_samples(n_permutations, n_splits, n_components=10):
-    print(
-        f"\nsamples against held-out rows, {n_components} PCA scores of the digits: energy "
+    title = (
+        f"samples against held-out rows, {n_components} PCA scores of the digits: energy "
         f"p-value ({n_permutations} permutations), accuracy of a classifier (0.5 is best), "
         f"log-likelihood; {n_splits} splits"
     )
+    print(f"\n{title}")
+    found = {}
     # Of all rows: of the training rows alone they would be wider there than in the others.
     X = PCA(n_components).fit_transform(load_digits().data)
     for split in range(n_splits):
@@ -188,7 +201,13 @@ def print_samples(n_permutations, n_splits, n_components=10):
                 score, rows = model.score(test), draw(model, len(test), split)
             p = energy_p_value(rows, test, n_permutations, rng)
             accuracy = classifier_accuracy(rows, test, split)
+            found.setdefault(name, []).append((p, accuracy, score))
             print(f"split {split} {name:24s} {p:8.4f} {accuracy:7.3f} {score:9.2f}")
+    rows = []
+    for name, splits in found.items():
+        p, accuracies, scores = zip(*splits, strict=True)
+        rows.append([name, p, accuracies, "" if np.isnan(scores).any() else scores])
+    return Table(title, ["model", "energy p-value", "accuracy", "log-likelihood"], rows)
 
 
 def density_models(seed):

@@ -2,12 +2,13 @@
 
     python benchmarks/frames.py --folder ../shared/tables
     python benchmarks/frames.py --parts synthesis --models skvae tvae --tables adult
+    python benchmarks/frames.py --parts synthesis --models ctgan --save ctgan
     python benchmarks/frames.py --parts imputation --no-forest
 
 The tables are adult.csv.gz and wine_quality.csv.gz of the folder, from UCI, with text as
 categories; a fifth of the rows is held out. The peers TVAE and CTGAN are those of the package
 `ctgan` at their defaults, which cannot take missing values: they are given the rows without.
-"skvae" is VAETransformer(latent_dim=5), and "longer" one of a larger network and batches.
+"skvae" is VAETransformer(latent_dim=10), and "longer" one of a larger network and batches.
 
 "synthesis": as many rows are drawn as there are training rows. QualityReport of SDMetrics, with
 its column shapes and its pair trends; a HistGradientBoosting model that is trained on drawn
@@ -35,6 +36,7 @@ import torch
 from _frame_imputers import hide, imputers
 from _frames import MODELS, TARGETS, categories, load, synthesize
 from _machine import describe_machine
+from _results import Table, add_option, save
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import f1_score, r2_score, roc_auc_score
@@ -109,11 +111,14 @@ def closeness(rows, train):
 
 
 def synthesis(table, args):
-    """Print the figures of drawn rows."""
+    """Print the figures of drawn rows and return them as a table."""
     train, test = load(args.folder, table)
     target, complete = TARGETS[table], train.dropna()
-    print(f"\n{table}: {len(train)} rows, {len(complete)} without gaps")
+    title = f"{table}: {len(train)} rows, {len(complete)} without gaps"
+    print(f"\n{title}")
+    found = []
     for name in ("real", *args.models):
+        found.append([])
         for seed in range(1 if name == "real" else args.seeds):
             if name == "real":
                 rows, trained, took = test.dropna(), train, (0.0, 0.0, 0.0)
@@ -129,9 +134,15 @@ def synthesis(table, args):
             }
             if name == "real":
                 print("".ljust(14) + "".join(f"{each[:11]:>12s}" for each in figures))
+            found[-1].append(list(figures.values()))
             label = f"{name}, {seed}" if args.seeds > 1 else name
             line = "".join(f"{value:12.4f}" for value in figures.values())
             print(label.ljust(14) + line, flush=True)
+    rows = [
+        [name, *zip(*seeds, strict=True)]
+        for name, seeds in zip(("real", *args.models), found, strict=True)
+    ]
+    return Table(f"Drawn rows of {title}", ["rows", *figures], rows)
 
 
 def as_codes(table):
@@ -160,10 +171,11 @@ def independent(train, test):
 
 
 def likelihood(args):
-    """Print held-out log-likelihoods on Adult."""
+    """Print held-out log-likelihoods on Adult and return them as a table."""
     train, test = load(args.folder, "adult")
     print("\nadult: nats per held-out row")
-    print(f"independent columns           {independent(train, test):10.3f}", flush=True)
+    rows = [["independent columns", [independent(train, test)]]]
+    print(f"{rows[0][0]:30s}{rows[0][1][0]:10.3f}", flush=True)
     codes = (as_codes(train), as_codes(test))
     cases = {
         "model": ((train, test), "auto"),
@@ -171,26 +183,34 @@ def likelihood(args):
         "all numbers, as densities": (codes, Gaussian()),
     }
     for label, (parts, likelihood) in cases.items():
+        rows.append([label, []])
         for seed in range(args.seeds):
-            model = VAETransformer(5, likelihood=likelihood, random_state=seed).fit(parts[0])
-            print(f"{label:30s}{model.score(parts[1]):10.3f}", flush=True)
+            model = VAETransformer(10, likelihood=likelihood, random_state=seed).fit(parts[0])
+            rows[-1][1].append(model.score(parts[1]))
+            print(f"{label:30s}{rows[-1][1][-1]:10.3f}", flush=True)
+    title = "adult: log-likelihood in nats per held-out row"
+    return Table(title, ["columns", "log-likelihood"], rows)
 
 
 def imputation(args):
-    """Print the errors of imputed values on Adult."""
+    """Print the errors of imputed values on Adult and return them as a table."""
     table = load(args.folder, "adult")[0].head(args.imputed_rows).reset_index(drop=True)
     holes, hidden = hide(table, 0.3)
     names = categories(table)
     numbers = [name for name in table if name not in names]
     scale = table[numbers].std()
-    print(f"\nadult: {len(table)} rows, {hidden.to_numpy().mean():.0%} of the cells hidden")
+    title = f"adult: {len(table)} rows, {hidden.to_numpy().mean():.0%} of the cells hidden"
+    print(f"\n{title}")
+    rows = []
     print(f"{'':18s} accuracy    MSE    CPU s")
     for label, impute in imputers(not args.no_forest):
         filled, cpu = impute(holes)
         right = (filled[names] == table[names]).to_numpy()[hidden[names].to_numpy()]
         errors = ((filled[numbers] - table[numbers]) / scale).to_numpy(dtype=float)
         mse = np.mean(errors[hidden[numbers].to_numpy()] ** 2)
-        print(f"{label:18s} {right.mean():8.4f} {mse:8.4f} {cpu:8.1f}", flush=True)
+        rows.append([label, f"{right.mean():.4f}", f"{mse:.4f}", f"{cpu:.1f}"])
+        print("{:18s} {:>8s} {:>8s} {:>8s}".format(*rows[-1]), flush=True)
+    return Table(title, ["imputer", "accuracy", "mean squared error", "CPU s"], rows)
 
 
 if __name__ == "__main__":
@@ -203,13 +223,15 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--imputed-rows", type=int, default=10_000)
     parser.add_argument("--no-forest", action="store_true")
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     print(describe_machine())
+    found = []
     if "synthesis" in args.parts:
-        for table in args.tables:
-            synthesis(table, args)
+        found += [synthesis(table, args) for table in args.tables]
     if "likelihood" in args.parts:
-        likelihood(args)
+        found.append(likelihood(args))
     if "imputation" in args.parts:
-        imputation(args)
+        found.append(imputation(args))
+    save(__file__, found, args.save)

@@ -13,6 +13,7 @@ import warnings
 import matplotlib.pyplot as plt
 import numpy as np
 from _machine import describe_machine
+from _results import Table, add_option, save
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
@@ -51,6 +52,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lines", nargs="*", default=list(LINES), choices=list(LINES))
     parser.add_argument("--plot", default="growth.png")
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
@@ -62,18 +64,25 @@ def main():
         layout="constrained",
         sharey=True,
     )
+    tables = []
     for ax, name in zip(np.atleast_1d(axes), args.lines, strict=True):
+        columns, cells = [name], [[*map(str, LINES[name]), "last slope"]]
         for epochs, label in ((0, "start alone"), (1, "start and one epoch")):
             times = [seconds(epochs, BASE | {name: value}) for value in LINES[name]]
             slope = np.diff(np.log(times))[-1] / np.diff(np.log(LINES[name]))[-1]
             print(
                 f"{name}, {label}: {np.round(times, 3)} s, last slope {slope:.2f}", flush=True
             )
+            columns.append(f"{label}, s")
+            cells.append([*(f"{each:.3f}" for each in times), f"{slope:.2f}"])
             ax.loglog(LINES[name], times, "o-", label=label)
+        rows = [list(row) for row in zip(*cells, strict=True)]
+        tables.append(Table(f"Seconds of a fit by {name}", columns, rows))
         ax.set(xlabel=name)
     np.atleast_1d(axes)[0].set_ylabel("seconds")
     np.atleast_1d(axes)[0].legend()
     figure.savefig(args.plot, dpi=110)
+    save(__file__, tables, args.save)
 
 
 if __name__ == "__main__":

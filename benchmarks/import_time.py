@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 from _machine import describe_machine
+from _results import Table, add_option, save
 
 _WITHOUT = "import sklearn, sklearn.base, sklearn.utils, torch"
 _WITH = f"{_WITHOUT}, skvae"
@@ -48,7 +49,9 @@ def main():
     """Print the two medians, their difference, and what it consists of."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=15)
-    runs = parser.parse_args().runs
+    add_option(parser)
+    args = parser.parse_args()
+    runs = args.runs
     print(describe_machine())
     # In turn, so that what else the machine does weighs on both.
     pairs = [(seconds(_WITHOUT), seconds(_WITH)) for _ in range(runs + 1)][1:]
@@ -57,8 +60,16 @@ def main():
     print(f"scikit-learn and torch: {without:.3f} s; with skvae: {whole:.3f} s")
     print(f"skvae adds {added:.3f} s (medians of {runs} processes)")
     print("\nms     module, with what it is first to import (-X importtime adds to them)")
-    for milliseconds, name in modules()[:_N_MODULES]:
-        print(f"{milliseconds:6.1f} {name}")
+    slowest = [[f"{ms:.1f}", name] for ms, name in modules()[:_N_MODULES]]
+    for row in slowest:
+        print("{:>6s} {}".format(*row))
+    columns = ["scikit-learn and torch", "with skvae", "skvae adds"]
+    row = [f"{seconds:.3f}" for seconds in (without, whole, added)]
+    tables = [
+        Table(f"Seconds of the imports, medians of {runs} processes", columns, [row]),
+        Table("Modules that take longest", ["ms", "module"], slowest),
+    ]
+    save(__file__, tables, args.save)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from _machine import describe_machine
+from _results import Table, add_option, save
 from sklearn.decomposition import PCA
 
 from skvae import VAETransformer
 from skvae.networks import MLP
 
 WIDTH, N_DRAWS = 784, 128
+COLUMNS = ["call", "ms", "beside, ms", "ratio"]
 
 
 def fitted(X):
@@ -69,7 +71,7 @@ def plain_score_samples(vae, X, batch_size=200):
 
 
 def compare(name, ours, theirs, rounds):
-    """Print seconds and the ratio of speeds."""
+    """Print and return milliseconds and the ratio of speeds."""
     times = []
     for _ in range(rounds):
         pair = []
@@ -80,7 +82,9 @@ def compare(name, ours, theirs, rounds):
         times.append(pair)
     mine, other = np.median(times, axis=0)
     ratio = np.median([theirs / ours for ours, theirs in times])
-    print(f"{name}: {mine * 1e3:.2f} ms, beside {other * 1e3:.2f} ms, ratio {ratio:.2f}")
+    row = [name, f"{mine * 1e3:.2f}", f"{other * 1e3:.2f}", f"{ratio:.2f}"]
+    print("{}: {} ms, beside {} ms, ratio {}".format(*row))
+    return row
 
 
 def peak_memory():
@@ -103,6 +107,7 @@ def main():
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peak", choices=["ours", "plain"], help=argparse.SUPPRESS)
+    add_option(parser)
     args = parser.parse_args()
     if args.peak:
         peak_growth(args.peak, args.rows)
@@ -110,28 +115,32 @@ def main():
     print(describe_machine())
     X = np.random.default_rng(0).random((args.rows, WIDTH), dtype=np.float32)
     vae, pca = fitted(X), PCA(2).fit(X[:2000])
-    for size in (256, 1024, 4096):
-        name = f"transform of {args.rows} rows, beside the bare layers by {size}"
+    speeds = [
         compare(
-            name,
+            f"transform of {args.rows} rows, beside the bare layers by {size}",
             lambda: vae.transform(X),
             lambda size=size: bare_transform(vae, X, size),
             3 * args.rounds,
         )
+        for size in (256, 1024, 4096)
+    ]
     row = X[:1]
-    compare(
-        "transform of one row, beside PCA's",
-        lambda: vae.transform(row),
-        lambda: pca.transform(row),
-        300,
-    )
+    one = (lambda: vae.transform(row), lambda: pca.transform(row))
+    speeds.append(compare("transform of one row, beside PCA's", *one, 300))
     name = f"score_samples of {args.rows} rows, beside plain torch"
     plain = lambda: plain_score_samples(vae, X)  # noqa: E731
-    compare(name, lambda: vae.score_samples(X), plain, 2)
+    speeds.append(compare(name, lambda: vae.score_samples(X), plain, 2))
+    peaks = []
     for which in ("ours", "plain"):
         command = [sys.executable, __file__, "--peak", which, "--rows", str(args.rows)]
         grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        print(f"score_samples, {which}: peak memory grows by {grown.strip()} MiB")
+        peaks.append([f"score_samples, {which}", grown.strip()])
+        print("{}: peak memory grows by {} MiB".format(*peaks[-1]))
+    tables = [
+        Table("Speed, medians of the rounds", COLUMNS, speeds),
+        Table("Growth of the peak memory", ["call", "MiB"], peaks),
+    ]
+    save(__file__, tables, args.save)
 
 
 if __name__ == "__main__":

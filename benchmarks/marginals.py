@@ -15,11 +15,13 @@ cell. "real" compares training rows with the held-out ones.
 import argparse
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from _machine import describe_machine
+from _results import Table, add_option, save
 from scipy.stats import ks_2samp, spearmanr
 from sklearn.exceptions import ConvergenceWarning
 
@@ -28,6 +30,7 @@ from skvae.data.marginals import NormalScores
 from skvae.likelihoods import Gaussian
 
 N_DRAWN, N_NOISE = 5000, 20
+COLUMNS = ["rows", "KS mean", "max", "pearson", "spearman", "log p", "seconds"]
 
 
 def distances(rows, held_out):
@@ -80,15 +83,19 @@ def independent(units, X):
 
 
 def run(path, latent_dim, seed):
-    """Print the figures of one table."""
+    """Print and return the figures of one table: its shape, and names with their cells."""
     X = pd.read_csv(path, na_values="?").select_dtypes("number").to_numpy(dtype=float)
     X = X[np.random.RandomState(seed).permutation(len(X))]
     held_out, train = np.split(X, [len(X) // 5])
     units = NormalScores.of_rows(train)
     print(f"\n{path}, {len(train)} x {X.shape[1]}, latent_dim={latent_dim}, seed {seed}")
     print(f"{'':22s} KS mean    max  pearson spearman  log p   seconds")
-    print(f"{'real':20s} " + _line(distances(train[:N_DRAWN], held_out)))
-    print(f"{'independent columns':20s} {'':36s}{independent(units, held_out):9.3f}")
+    real = distances(train[:N_DRAWN], held_out)
+    print(f"{'real':20s} " + _line(real))
+    alone = independent(units, held_out)
+    print(f"{'independent columns':20s} {'':36s}{alone:9.3f}")
+    nothing = [""] * len(real)
+    found = {"real": [*real, "", ""], "independent columns": [*nothing, alone, ""]}
     for marginals in (None, "normal"):
         start = time.perf_counter()
         model = VAETransformer(
@@ -100,8 +107,22 @@ def run(path, latent_dim, seed):
             score = log_probability(model, units, held_out)
         else:
             score = model.score(held_out)
-        figures = _line(distances(rows, held_out))
-        print(f"marginals={marginals!s:10s} {figures}{score:9.3f} {seconds:8.1f}", flush=True)
+        drawn = distances(rows, held_out)
+        print(
+            f"marginals={marginals!s:10s} {_line(drawn)}{score:9.3f} {seconds:8.1f}", flush=True
+        )
+        found[f"marginals={marginals}"] = [*drawn, score, seconds]
+    return X.shape, found
+
+
+def summary(path, runs):
+    """Return the table of a file: each cell has a number of each seed, or nothing."""
+    (n_rows, width), first = runs[0]
+    rows = []
+    for name in first:
+        cells = zip(*(found[name] for _, found in runs), strict=True)
+        rows.append([name, *("" if "" in cell else cell for cell in cells)])
+    return Table(f"{Path(path).name}, {n_rows} x {width}", COLUMNS, rows)
 
 
 def _line(figures):
@@ -113,9 +134,12 @@ if __name__ == "__main__":
     parser.add_argument("tables", nargs="+")
     parser.add_argument("--latent-dim", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(describe_machine())
-    for table in args.tables:
-        for seed in range(args.seeds):
-            run(table, args.latent_dim, seed)
+    tables = [
+        summary(path, [run(path, args.latent_dim, seed) for seed in range(args.seeds)])
+        for path in args.tables
+    ]
+    save(__file__, tables, args.save)

@@ -18,12 +18,16 @@ import warnings
 
 import numpy as np
 from _machine import describe_machine
+from _results import Table, add_option, save
+from _table import print_header, print_row
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
 
 WIDTH = 784
+COLUMNS = ["X", "shape", "as float32, MB", "fit adds, MB", "copies"]
+COLUMNS += ["whole peak, MB", "seconds"]
 SPARSE_SHAPE, DENSITY = (100_000, 10_000), 0.001
 OWN_MEMORY = 2**30  # bytes that a process may allocate beside the file
 
@@ -104,23 +108,24 @@ def main():
     parser.add_argument("--rows", type=int, default=256_000)
     parser.add_argument("--case", choices=CASES)
     parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    add_option(parser)
     args = parser.parse_args()
     if args.case is not None:
         measure(args.case, args.rows)
         return
     print(describe_machine())
-    print("| X | shape | as float32, MB | fit adds, MB | copies | whole peak, MB | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    print_header(COLUMNS)
+    rows = []
     for case in args.only:
         figures = run(case, args.rows)
         size = 4 * np.prod(figures["shape"]) / 1e6
         added = (figures["after"] - figures["before"]) / 1e6
         shape = " x ".join(f"{side:,}" for side in figures["shape"])
-        print(
-            f"| {case} | {shape} | {size:,.0f} | {added:,.0f} | {added / size:.2f} | "
-            f"{figures['after'] / 1e6:,.0f} | {figures['seconds']:.0f} |",
-            flush=True,
-        )
+        sizes = (f"{size:,.0f}", f"{added:,.0f}", f"{added / size:.2f}")
+        whole, seconds = f"{figures['after'] / 1e6:,.0f}", f"{figures['seconds']:.0f}"
+        rows.append([case, shape, *sizes, whole, seconds])
+        print_row(rows[-1])
+    save(__file__, [Table("Peak memory of a fit", COLUMNS, rows)], args.save)
 
 
 if __name__ == "__main__":

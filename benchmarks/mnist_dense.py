@@ -10,11 +10,13 @@ import time
 
 from _data import load_images
 from _machine import describe_machine
+from _results import Table, add_option, save
 
 from skvae import VAETransformer
 from skvae.networks import MLP
 
 TARGET = 150.5
+COLUMNS = ["seed", "epochs", "test ELBO, negative", "test -log p(x)", "fit, s"]
 
 
 def main():
@@ -22,10 +24,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=None)
     parser.add_argument("--precision", default="float32")
+    add_option(parser)
     args = parser.parse_args()
     X_train, X_test = load_images("mnist_784")
     print(describe_machine())
     print("seed  epochs  test -ELBO  test -log p(x)  fit (s)")
+    rows = []
     for seed in range(args.seeds):
         vae = VAETransformer(
             latent_dim=2,
@@ -42,11 +46,14 @@ def main():
         seconds = time.perf_counter() - start
         loss = -vae.elbo(X_test).value.mean()
         verdict = "met" if loss <= TARGET else f"missed by {loss - TARGET:.2f}"
+        figures = (f"{loss:.2f}", f"{-vae.score(X_test):.2f}", f"{seconds:.1f}")
+        rows.append([seed, vae.n_iter_, *figures])
         print(
-            f"{seed:4d}  {vae.n_iter_:6d}  {loss:10.2f}  {-vae.score(X_test):14.2f}"
-            f"  {seconds:7.1f}  target {TARGET}: {verdict}",
+            "{:4d}  {:6d}  {:>10s}  {:>14s}  {:>7s}".format(*rows[-1]),
+            f" target {TARGET}: {verdict}",
             flush=True,
         )
+    save(__file__, [Table("Nats per test image", COLUMNS, rows)], args.save)
 
 
 if __name__ == "__main__":

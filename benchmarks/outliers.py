@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from _machine import describe_machine
+from _results import Table, add_option, save
 from pyod.models.auto_encoder import AutoEncoder
 from pyod.models.vae import VAE
 from scipy.stats import rankdata
@@ -43,6 +44,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import VAEOutlierDetector
 
 N_SPLITS = 5
+COLUMNS = ["detector", "ROC AUC", "average precision", "fit, s"]
 MAX_TRAINED, MAX_SCORED = 600, 500
 
 
@@ -151,12 +153,13 @@ def main():
     parser.add_argument("--contamination", type=float, default=0.1)
     parser.add_argument("--only", help="part of a set's name")
     parser.add_argument("--tables", nargs="*", type=Path, default=[])
+    add_option(parser)
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     loaders = {each.__name__: each for each in (breast_cancer, digits, wine, california)}
     loaders |= {path.stem: table(path) for path in args.tables}
     print(describe_machine())
-    ranks = []
+    ranks, tables = [], []
     for name, load in loaders.items():
         if args.only is not None and args.only not in name:
             continue
@@ -169,11 +172,18 @@ def main():
                 f"({spread[1]:.3f})         {np.median(values[:, 2]):7.2f} s",
                 flush=True,
             )
+        tables.append(Table(name, COLUMNS, [[each, *found[each].T] for each in found]))
         measures = np.array([values.mean(axis=0)[:2] for values in found.values()])
         ranks.append(rankdata(-measures.round(3), axis=0))
     print("\nmean rank")
+    rows = []
     for detector, rank in zip(found, np.mean(ranks, axis=(0, 2)), strict=True):
-        print(f"{detector:28s} {rank:.2f}")
+        rows.append([detector, f"{rank:.2f}"])
+        print("{:28s} {}".format(*rows[-1]))
+    tables.append(
+        Table("Mean rank over the sets and both measures", ["detector", "rank"], rows)
+    )
+    save(__file__, tables, args.save)
 
 
 if __name__ == "__main__":

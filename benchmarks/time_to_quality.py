@@ -12,6 +12,7 @@ import time
 import warnings
 
 import numpy as np
+from _results import Table, add_option, save
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 GOAL = 151.33
@@ -57,6 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--most", type=int, default=20, help="epochs of the recipe in Keras")
+    add_option(parser)
     args = parser.parse_args()
     from _data import load_images
     from _machine import describe_machine
@@ -64,11 +66,16 @@ def main():
     warnings.simplefilter("ignore")
     print(describe_machine())
     train, test = load_images("mnist_784")
+    rows = []
     for function, epochs in ((ours, args.epochs), (published, args.most)):
         seconds, losses = function(train, test, epochs)
         reached = np.flatnonzero(np.asarray(losses) <= GOAL)
         at = f"{seconds[reached[0]]:.0f} s, epoch {reached[0] + 1}" if len(reached) else "never"
-        print(f"{function.__name__}: {GOAL} at {at}; losses {np.round(losses, 2)}", flush=True)
+        losses = np.round(losses, 2)
+        rows.append([function.__name__, at, " ".join(f"{loss:.2f}" for loss in losses)])
+        print(f"{function.__name__}: {GOAL} at {at}; losses {losses}", flush=True)
+    columns = ["recipe", f"{GOAL} at", "losses after each epoch"]
+    save(__file__, [Table("Time until the published loss", columns, rows)], args.save)
 
 
 if __name__ == "__main__":

@@ -90,26 +90,29 @@ def draw_model():
 def draw_house():
     """Draw the floors of the package: a file imports only from below."""
     floors = [
+        ("dask/", "models of rows that a Dask cluster holds"),
         (
-            "estimators/   callbacks.py",
-            "fit, transform, score_samples, sample, impute; Checkpoint",
+            "estimators/   callbacks.py   metrics.py",
+            "fit, transform, score_samples, sample, impute; Checkpoint; scorers",
         ),
         ("training/", "how long to train, the loop, its history, warnings"),
         ("model/", "the torch modules, their start, ELBO and IWAE"),
         ("likelihoods/   posteriors.py   networks/", "p(x | z), q(z | x), encoder and decoder"),
-        ("data/   machine.py   components.py   randomness.py", "rows, units, columns, devices"),
+        (
+            "data/   group.py   machine.py   components.py   randomness.py",
+            "rows, units, columns; processes, devices",
+        ),
     ]
-    figure, ax = canvas(9.2, 4.5)
+    figure, ax = canvas(9.2, 5.24)
     height = 0.68
     for i, (title, text) in enumerate(floors):
-        y = 3.1 - i * 0.74
-        box(ax, 0.7, y, 5.9, height, title, text, (BLUE, GREEN, ORANGE, BLUE, GREY)[i])
-        ax.text(0.35, y + height / 2, str(5 - i), ha="center", va="center", weight="bold")
-    ax.plot([0.45, 3.65, 6.85], [3.84, 4.42, 3.84], color=GREY, linewidth=1.4)
-    ax.text(3.65, 4.0, "skvae", ha="center", weight="bold")
-    box(
-        ax, 7.3, 2.36, 1.8, 1.42, "display/", "stands apart:\ncalls public\nmethods only", GREEN
-    )
+        y = 3.84 - i * 0.74
+        box(ax, 0.7, y, 5.9, height, title, text, (GREY, BLUE, GREEN, ORANGE, BLUE, GREY)[i])
+        ax.text(0.35, y + height / 2, str(6 - i), ha="center", va="center", weight="bold")
+    ax.plot([0.45, 3.65, 6.85], [4.58, 5.16, 4.58], color=GREY, linewidth=1.4)
+    ax.text(3.65, 4.74, "skvae", ha="center", weight="bold")
+    aside = "stands apart:\ncalls public\nmethods only"
+    box(ax, 7.3, 2.36, 1.8, 1.42, "display/", aside, GREEN)
     arrow(ax, (7.3, 3.3), (6.62, 3.44))
     arrow(ax, (6.9, 2.2), (6.9, 0.14), "")
     ax.text(7.05, 1.15, "imports go\ndownwards only", va="center", fontsize=8.5, color=GREY)

@@ -153,7 +153,13 @@ def reconstruction_scorer(estimator, X, y=None):
                 "reconstruction_scorer needs to come back to the units of X."
             )
         rows = step.inverse_transform(rows)
-    rows, X = _numbers(rows), _numbers(X)
+    try:
+        rows, X = _numbers(rows), _numbers(X)
+    except ValueError as error:
+        raise ValueError(
+            "reconstruction_scorer compares numbers, and X has columns that are none. Use the "
+            f"estimator's own `score`, a log-likelihood. {error}"
+        ) from error
     if sparse.issparse(X):
         X = X.toarray()
     return -float(np.nanmean(np.square(X - rows, dtype=np.float64)))

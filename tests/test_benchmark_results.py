@@ -34,6 +34,7 @@ def save(results, folder, monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--data")
     results.add_option(parser)
     table = results.Table("Scores", ["data", "PCA", "VAE"], [["iris", -3.7, [-3.2, -3.4]]])
     return results.save("script.py", [table], parser.parse_args().save, folder=folder)
@@ -56,11 +57,11 @@ def check(path):
 
 
 def test_saved_file_has_its_sources(results, tmp_path, monkeypatch):
-    path = save(results, tmp_path, monkeypatch, "--seeds", "2", "--save")
+    path = save(results, tmp_path, monkeypatch, "--data", "wine, red", "--save")
     check(path)
     found = json.loads(path.read_text(encoding="utf-8"))
     assert path.name == "script.json"
-    assert found["command"] == "python benchmarks/script.py --seeds 2"
+    assert found["command"] == "python benchmarks/script.py --data 'wine, red'"
     (table,) = found["tables"]
     assert table["title"] == "Scores"
     assert table["rows"] == [["iris", -3.7, [-3.2, -3.4]]]
@@ -115,7 +116,13 @@ def test_section_shows_all_files_of_its_script(results, directive, tmp_path, mon
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(12345.6, "12346"), (-0.123456, "-0.1235"), ([2.0], "2"), ([1.0, 3.0], "2.0 (1.4)")],
+    [
+        (12345.6, "12346"),
+        (-0.123456, "-0.1235"),
+        ([2.0], "2"),
+        ([7, 7], "7 (0)"),
+        ([1.0, 3.0], "2.0 (1.4)"),
+    ],
 )
 def test_cell_shows_few_digits_and_no_exponent(directive, value, text):
     assert directive.cell(value) == text

@@ -45,6 +45,16 @@ def test_what_makes_no_sense_is_refused_by_name(name, values, message):
         TableEncoding.fit(FRAME).encode(FRAME.assign(**{name: values}))
 
 
+def test_all_columns_that_are_refused_for_one_reason_are_named():
+    texts = pd.DataFrame({"a": ["x"], "n": [1.0], "b": ["y"], "c": ["z"], "d": DATES[:1]})
+    with pytest.raises(ValueError, match=r"column 'a' .*The same holds for \['b', 'c'\]\."):
+        TableEncoding.fit(texts)
+    with pytest.raises(ValueError, match=r"column 'a' .*The same holds for \['c'\]\."):
+        TableEncoding.fit(texts, ["b"])
+    with pytest.raises(ValueError, match=r"column 'd' .*a first day\.$"):
+        TableEncoding.fit(texts, ["a", "b", "c"])
+
+
 def test_strings_of_digits_are_not_the_numbers():
     frame = pd.DataFrame({"a": [1, 2]})
     with pytest.raises(ValueError, match="categories such as 1"):

@@ -257,6 +257,7 @@ REFUSED = {
     "two parts": "'age'",
     "no part": "'owner'",
     "unknown": "height",
+    "numbers among categories": "'age' of X has numbers, and 'job' has categories",
 }
 
 
@@ -274,6 +275,12 @@ def test_parts_that_do_not_fit_are_refused_by_name(case, frame):
         ),
         "no part": Mixed([("a", Gaussian(), numbers), ("c", "categorical", ["job"])]),
         "unknown": Mixed([("a", Gaussian(), [*numbers, "height"])]),
+        "numbers among categories": Mixed(
+            [
+                ("a", Gaussian(), ["gain", "weight", "owner"]),
+                ("c", "categorical", ["age", "job"]),
+            ]
+        ),
     }[case]
     with pytest.raises(ValueError, match=REFUSED[case]):
         fitted(frame, likelihood=likelihood)

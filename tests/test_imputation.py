@@ -1,10 +1,9 @@
 """The importance weights behind the imputation."""
 
-import numpy as np
 import torch
 
 from skvae.data.missing import IncompleteRows
-from skvae.estimators.imputation import _truncated, conditional_draws, conditional_means
+from skvae.estimators.imputation import _truncated
 
 
 def test_no_single_draw_decides_alone():
@@ -20,12 +19,6 @@ def test_equal_weights_stay_equal_whatever_their_size():
     for shift in (-1e4, 0.0, 1e4):
         weights = _truncated(torch.full((64, 3), shift)).softmax(0)
         torch.testing.assert_close(weights, torch.full((64, 3), 1 / 64))
-
-
-def test_complete_rows_are_returned_as_they_are():
-    x = torch.ones(2, 3)
-    assert conditional_means(None, x) is x
-    assert conditional_draws(None, x, np.random.RandomState(0)) is x
 
 
 def test_rows_are_filled_where_they_have_no_value():

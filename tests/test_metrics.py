@@ -206,6 +206,13 @@ def test_steps_without_a_way_back_are_refused_by_name(wine):
         reconstruction_scorer(IsolationForest(n_estimators=5).fit(wine), wine)
 
 
+def test_reconstructions_of_categories_are_refused():
+    frame = pd.DataFrame({"a": np.arange(30.0), "b": pd.Categorical(list("xyz") * 10)})
+    model = VAETransformer(1, max_iter=0).fit(frame)
+    with pytest.raises(ValueError, match=r"Use the estimator's own `score`.*column 'b'"):
+        reconstruction_scorer(model, frame)
+
+
 # -- in searches -----------------------------------------------------------------------
 
 

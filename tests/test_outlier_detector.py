@@ -125,6 +125,20 @@ def test_frames_with_categories(table):
     assert not hasattr(model, "feature_names_in_")
 
 
+def test_a_category_of_left_out_rows_only_is_known_and_improbable(table):
+    X, _ = table
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    farthest = np.square((X - X.mean(axis=0)) / X.std(axis=0)).sum(axis=1).argmax()
+    kinds = np.where(np.arange(len(X)) % 2, "one", "two").astype(object)
+    kinds[farthest] = "rare"
+    frame["kind"] = pd.Categorical(kinds)
+    model = detector().fit(frame)  # without a warning
+    assert farthest not in model.support_
+    row = frame.iloc[[5]]
+    rare = row.assign(kind=pd.Categorical(["rare"], categories=frame["kind"].cat.categories))
+    assert model.score_samples(rare) < model.score_samples(row) - 2
+
+
 def test_a_stored_detector_gives_the_same(table):
     X, _ = table
     model = detector().fit(X)

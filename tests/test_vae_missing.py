@@ -172,6 +172,23 @@ def test_networks_without_a_closed_form_train(network, digits, quick):
 # -- complete rows, and the modes of training ------------------------------------------------
 
 
+@pytest.mark.parametrize("sample", [False, True])
+def test_only_incomplete_rows_are_imputed(sample, trained, gaps, monkeypatch):
+    X = np.concatenate([gaps, np.nan_to_num(gaps)])
+    n_applied = []
+    apply = type(trained)._apply
+
+    def spy(self, function, rows, **options):
+        n_applied.append(len(rows))
+        return apply(self, function, rows, **options)
+
+    monkeypatch.setattr(type(trained), "_apply", spy)
+    filled = trained.impute(X, sample=sample, random_state=0)
+    assert n_applied == [np.isnan(gaps).any(axis=1).sum()]
+    np.testing.assert_array_equal(filled[len(gaps) :], X[len(gaps) :])
+    np.testing.assert_array_equal(trained.impute(X[len(gaps) :]), X[len(gaps) :])
+
+
 def test_a_complete_row_has_the_same_results_beside_incomplete_ones(trained):
     complete = linear_table()[:20]
     beside = np.vstack([complete, with_gaps(complete)])

@@ -29,8 +29,10 @@ def cell(value):
         if len(value) == 1:
             return cell(value[0])
         spread = statistics.stdev(value)
+        if spread == 0:
+            return f"{cell(value[0])} (0)"
         # As many decimals as give the spread two digits.
-        decimals = max(0, 1 - math.floor(math.log10(spread))) if spread > 0 else 4
+        decimals = max(0, 1 - math.floor(math.log10(spread)))
         return f"{statistics.mean(value):.{decimals}f} ({spread:.{decimals}f})"
     if isinstance(value, int):
         return str(value)

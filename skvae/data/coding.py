@@ -9,9 +9,10 @@ from skvae.data.kinds import CATEGORY, FLAG, NUMBER, REFUSED, TEXT, refuse, with
 _WORDS = {NUMBER: "numbers", FLAG: "flags"}
 
 
-def fit_column(table, j, is_category, keep_declared):
+def fit_column(table, j, is_listed, keep_declared):
     """Return column j of a table as a :class:`~skvae.data.kinds.Column`.
 
+    `is_listed` says of each column of the table whether the user calls it one of categories.
     With `keep_declared` the categories are all those of the dtype, not only those that occur.
 
     Raises
@@ -19,13 +20,23 @@ def fit_column(table, j, is_category, keep_declared):
     ValueError
         If it cannot be used.
     """
-    kind = table.kind(j)
-    if kind not in ((NUMBER, FLAG, CATEGORY, TEXT) if is_category else (NUMBER, FLAG)):
-        refuse(table.place(j), kind, table.dtype(j), table.text_remedy)
+    kind, is_category = table.kind(j), is_listed[j]
+    if not _is_usable(kind, is_category):
+        # At once, so that the user need not try again for each of them.
+        others = [
+            j if table.names is None else table.names[j]
+            for j in range(j + 1, table.shape[1])
+            if table.kind(j) == kind and not _is_usable(kind, is_listed[j])
+        ]
+        refuse(table.place(j), kind, table.dtype(j), table.text_remedy, others)
     column = table.column(j, CATEGORY if is_category else kind)
     if is_category and not column.levels:
         raise ValueError(f"In {table.place(j)} of X: it has no categories. Drop it.")
     return column if keep_declared or not is_category else _only_occurring(table, j, column)
+
+
+def _is_usable(kind, is_category):
+    return kind in ((NUMBER, FLAG, CATEGORY, TEXT) if is_category else (NUMBER, FLAG))
 
 
 def _only_occurring(table, j, column):

@@ -97,10 +97,9 @@ class TableEncoding:
         if 0 in table.shape:
             raise ValueError(f"X has no rows or no columns: its shape is {table.shape}.")
         listed = _check_categorical_features(X, categorical_features)
-        columns = [
-            fit_column(table, j, listed is not None and bool(listed[j]), keep_declared)
-            for j in range(table.shape[1])
-        ]
+        if listed is None:
+            listed = np.zeros(table.shape[1], dtype=bool)
+        columns = [fit_column(table, j, listed, keep_declared) for j in range(table.shape[1])]
         return cls(table.library, columns, table.names, table.layout())
 
     def encode(self, X):

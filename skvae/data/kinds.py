@@ -76,12 +76,13 @@ class Column:
         return self.levels if self.declared is None else self.declared
 
 
-def refuse(place, kind, dtype, text_remedy):
-    """Raise ValueError for a column of a kind that is not accepted."""
+def refuse(place, kind, dtype, text_remedy, others=()):
+    """Raise ValueError for a column of a kind that is not accepted, and name others of it."""
     has, remedy = REFUSED[kind]
     raise ValueError(
         f"In {place} of X: it has {has.format(dtype=dtype)}. "
         + remedy.format(text_remedy=text_remedy)
+        + (f" The same holds for {others}." if others else "")
     )
 
 

@@ -75,7 +75,7 @@ def _draw_histograms(panel, layers, options):
     panel.set_yticks([])
     panel.set_yticks([], minor=True)
     # Long numbers would overlap.
-    panel.locator_params(axis="x", nbins=4)
+    panel.locator_params(axis="x", nbins=3)
     panel.ticklabel_format(axis="x", style="sci", scilimits=(-4, 5))
     if notes:
         place = {"transform": panel.transAxes, "bbox": _NOTE_GROUND}

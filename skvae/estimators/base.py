@@ -137,18 +137,7 @@ class LatentTransformer(
                 least = 1 if group.size == 1 else 0
                 rows_val = check_validation_rows(self, X_val, min_rows=least)
             training = Training(self, rows, rows_val, table=X, continues=continues, group=group)
-            context = self._init_callback_context(max_subtasks=training.n_tasks)
-            # Callbacks get the original X, with its column names.
-            with training.reporting(context, {"estimator": self, "X": X, "y": y}):
-                result = fit_model(
-                    training.start,
-                    training.setup,
-                    training.stopping,
-                    training.rows_val,
-                    training.resumed,
-                )
-                self._set_fitted(training.fitted_attributes(result, group))
-            warn_of_result(training, result)
+            self._train(training, X, y)
         return self
 
     @restored_on_failure
@@ -244,6 +233,21 @@ class LatentTransformer(
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
     # -- private parts -----------------------------------------------------------------
+
+    def _train(self, training, X, y=None):
+        """Train, and set the fitted attributes; X is what callbacks are given."""
+        context = self._init_callback_context(max_subtasks=training.n_tasks)
+        # Callbacks get the original X, with its column names.
+        with training.reporting(context, {"estimator": self, "X": X, "y": y}):
+            result = fit_model(
+                training.start,
+                training.setup,
+                training.stopping,
+                training.rows_val,
+                training.resumed,
+            )
+            self._set_fitted(training.fitted_attributes(result, training.group))
+        warn_of_result(training, result)
 
     def _objective(self, continues):
         """Return the Objective of a training; one that continues has no KL warm-up."""

@@ -11,7 +11,6 @@ import math
 
 import torch
 
-from skvae.data.missing import IncompleteRows
 from skvae.model.objectives import draws_for_all_rows, importance_weights
 
 # Draws per row. With fewer, the few rows that the encoder fits badly get poor means.
@@ -26,11 +25,9 @@ def conditional_means(model, x):
     Parameters
     ----------
     model : VAE
-    x : Tensor of shape (n, n_features) or IncompleteRows
+    x : IncompleteRows
         In model units.
     """
-    if not isinstance(x, IncompleteRows):
-        return x
     eps = draws_for_all_rows(model, N_DRAWS)
     _, p, log_weights = importance_weights(model, x, eps)
     weights = _truncated(log_weights).softmax(0)
@@ -50,8 +47,6 @@ def conditional_draws(model, x, rng):
         As in :func:`conditional_means`.
     rng : RandomState
     """
-    if not isinstance(x, IncompleteRows):
-        return x
     n_rows = len(x.values)
     eps = torch.from_numpy(rng.standard_normal((N_DRAWS, n_rows, model.latent_dim)))
     z, _, log_weights = importance_weights(model, x, eps.to(x.values))

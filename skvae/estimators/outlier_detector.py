@@ -12,11 +12,11 @@ from skvae.data.inputs import as_table
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values, has_missing
 from skvae.data.rows import blocks
-from skvae.data.tables import library_of_frame
 from skvae.data.units import Units
+from skvae.estimators.fitting import Training
 from skvae.estimators.parameters import NestedParameters
 from skvae.estimators.vae import VAETransformer, vae_with_parameters_of
-from skvae.estimators.validation import is_encoded
+from skvae.training.loop import training_mode
 
 # Of breast_cancer, 24 dimensions find no more outliers than 8, and take longer.
 _MAX_LATENT_DIM = 8
@@ -184,10 +184,9 @@ verbose
             vae.set_params(latent_dim=min(max(1, vae.n_features_in_ // 2), _MAX_LATENT_DIM))
         n_support = max(2, int(np.ceil(self.support_fraction * len(distances))))
         support = np.sort(np.argsort(distances, kind="stable")[:n_support])
-        # A frame keeps its names, and a table with categories these.
-        keeps = library_of_frame(X) is not None or is_encoded(vae._encoding)
-        table = X if keeps else rows
-        vae.fit(_safe_indexing(table, support))
+        # Not `vae.fit`, for which categories that only the other rows have would be unknown.
+        with training_mode(vae.precision):
+            vae._train(Training(vae, _safe_indexing(rows, support), table=X), X)
         offset = np.percentile(_score_samples(vae, X), 100 * self.contamination)
         self.vae_, self.support_, self.offset_ = vae, support, float(offset)
         self.n_iter_, self.n_features_in_ = vae.n_iter_, vae.n_features_in_

@@ -74,7 +74,8 @@ class SamplingMixin:
         -----
         Both are by self-normalised importance sampling with 512 draws of the code per row
         (Mattei & Frellsen 2019, eqs. 10 to 12), whose weights are truncated (Ionides 2008). A
-        row without any value gets the mean of the model, or a new row.
+        row without any value gets the mean of the model, or a new row. Complete rows cost
+        nothing.
         """
         check_is_fitted(self)
         X = as_table(X)
@@ -83,8 +84,11 @@ class SamplingMixin:
         if sample:
             fill = partial(conditional_draws, rng=random_generator(random_state))
             to_data = self._units.to_data
-        values = to_data(self._apply(fill, rows, n_draws=N_IMPUTATION_DRAWS))
         missing = np.isnan(rows.toarray() if hasattr(rows, "toarray") else rows)
+        values = np.zeros(missing.shape, dtype=rows.dtype)
+        gaps = np.flatnonzero(missing.any(axis=1))
+        if len(gaps):
+            values[gaps] = to_data(self._apply(fill, rows[gaps], n_draws=N_IMPUTATION_DRAWS))
         if is_encoded(self._encoding):
             return self._encoding.fill(X, values, missing)
         return fill_missing(X, missing, values)

@@ -51,6 +51,14 @@ class Categorical(Likelihood):
             return CodedCategorical(
                 tuple(n if k == CATEGORY else 2 for k, n in zip(kinds, n_levels, strict=True))
             )
+        if CATEGORY in kinds and NUMBER in kinds:
+            category, number = (names[kinds.index(kind)] for kind in (CATEGORY, NUMBER))
+            raise ValueError(
+                f"The column {number!r} of X has numbers, and {category!r} has categories: the "
+                "Categorical likelihood takes one kind. Make categories of the numbers, with "
+                f"X.astype({{{number!r}: 'category'}}), or name all of them in "
+                "categorical_features."
+            )
         return super().for_columns(kinds, n_levels, names)
 
     def distribution(self, raw):

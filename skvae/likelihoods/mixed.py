@@ -90,7 +90,9 @@ class Mixed(Likelihood, _BaseComposition):
         self._validate_names([name for name, *_ in self.parts])
         for name, likelihood, _ in self.parts:
             with _naming_part(name):
-                resolve(likelihood, LIKELIHOODS)
+                likelihood = resolve(likelihood, LIKELIHOODS)
+                if isinstance(likelihood, Mixed):
+                    raise TypeError("it is Mixed itself; write its parts among the others.")
 
     # -- the columns of the parts ----------------------------------------------------------
 
