@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from _group import Stopwatch, run
 from _machine import describe_machine
+from _networks import carried_on
 from _results import Table, add_option, save
 from overhead import HIDDEN, LATENT, WIDTH, PlainVAE
 from torch import distributed
@@ -60,9 +61,9 @@ def rows_of(rank, size, n_rows):
 # -- speed -----------------------------------------------------------------------------------
 
 
-def seconds_of_fit(X, batch_size, epochs, group=None):
+def seconds_of_fit(X, batch_size, epochs, group=None, device="cpu"):
     start = time.perf_counter()
-    build(batch_size, epochs).fit(X, group=group)
+    build(batch_size, epochs, device=device).fit(X, group=group)
     return time.perf_counter() - start
 
 
@@ -91,12 +92,12 @@ class Loss(torch.nn.Module):
         return self.model.loss(x)
 
 
-def rates(rank, size, n_rows, way, rounds):
+def rates(rank, size, n_rows, way, rounds, device="cpu"):
     """Return the rows a second of all ranks together, by batch size."""
     X = rows_of(rank, size, n_rows)
     take = {
         "fit": lambda batch, epochs: seconds_of_fit(
-            X, batch, epochs, "world" if size > 1 else None
+            X, batch, epochs, "world" if size > 1 else None, device
         ),
         "ddp": lambda batch, epochs: seconds_of_ddp(X, batch, epochs),
     }[way]
@@ -108,16 +109,19 @@ def rates(rank, size, n_rows, way, rounds):
     return found
 
 
-def speed(n_rows, rounds):
-    ways = {
-        "one process, one thread": (1, 1, "fit"),
-        "one process, two threads": (1, 2, "fit"),
-        "two processes, group": (2, 1, "fit"),
-        "two processes, DistributedDataParallel": (2, 1, "ddp"),
-    }
+#: Processes, threads of each, and the function that trains, by the name of the option.
+WAYS = {
+    "one-thread": ("one process, one thread", 1, 1, "fit"),
+    "two-threads": ("one process, two threads", 1, 2, "fit"),
+    "group": ("two processes, group", 2, 1, "fit"),
+    "ddp": ("two processes, DistributedDataParallel", 2, 1, "ddp"),
+}
+
+
+def speed(n_rows, rounds, ways):
     print_line("rows a second by global batch", *BATCHES)
     rows = []
-    for name, (size, threads, way) in ways.items():
+    for name, size, threads, way in map(WAYS.get, ways):
         found = run(rates, size, size, n_rows, way, rounds, threads=threads)[0]
         rows.append([name, *(found[batch] for batch in BATCHES)])
         print_line(name, *(f"{rate:,.0f}" for rate in rows[-1][1:]))
@@ -185,31 +189,17 @@ def parts(n_rows):
 # -- on paper --------------------------------------------------------------------------------
 
 
-def paper(n_rows, seconds=None):
-    """Print how efficient larger groups are, from the seconds of a step of one process."""
-    if seconds is None:
-        (found,) = run(rates, 1, 1, n_rows, "fit", 1, threads=2)
-        seconds = {batch: batch / rate for batch, rate in found.items()}
-    print(f"gradients: {BYTES / 1e6:.1f} MB, sent and received nearly twice in a ring")
-    columns = ["ranks", "network", "rows of a rank", "step s", "communication s", "efficiency"]
-    print_line(*columns)
-    rows, enough = [], []
-    networks = {(64, "10 GbE"): (1.25e9, 50e-6), (8, "NVLink"): (2e11, 10e-6)}
-    for (size, name), (bandwidth, latency) in networks.items():
-        sent = 2 * (size - 1) / size * BYTES / bandwidth
-        communication = sent + 2 * (size - 1) * latency
-        for batch, step in seconds.items():
-            share = step / (step + communication)
-            times = (f"{step:.4f}", f"{communication:.4f}")
-            rows.append([size, name, batch, *times, f"{share:.0%}"])
-            print_line(*rows[-1])
-        per_row = seconds[BATCHES[-1]] / BATCHES[-1]
-        enough.append([size, name, f"{9 * communication / per_row:,.0f}"])
-        print(f"a tenth of the time at {enough[-1][-1]} rows of a rank")
-    return [
-        Table("Efficiency of larger groups, on paper", columns, rows),
-        Table("Rows of a rank at which communication takes a tenth", columns[:3], enough),
-    ]
+def paper(n_rows, rounds):
+    """Carry the seconds of a step of one process, on a GPU where there is one, on to groups."""
+    device, threads = ("cuda", 1) if torch.cuda.is_available() else ("cpu", 2)
+    (found,) = run(rates, 1, 1, n_rows, "fit", rounds, device, threads=threads)
+    seconds = {batch: batch / rate for batch, rate in found.items()}
+    tables = carried_on(seconds, device, BYTES)
+    for table in tables:
+        print(table.title)
+        for row in [table.columns, *table.rows]:
+            print_line(*row)
+    return tables
 
 
 # -- a GPU -----------------------------------------------------------------------------------
@@ -247,12 +237,15 @@ if __name__ == "__main__":
     parser.add_argument("part", choices=["speed", "memory", "parts", "paper", "nccl"])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="of speed")
     add_option(parser)
     options = parser.parse_args()
     print(describe_machine())
-    if options.part == "speed":
-        tables = speed(options.rows, options.rounds)
-    else:
-        others = {"memory": memory, "parts": parts, "paper": paper, "nccl": nccl}
-        tables = others[options.part](options.rows)
+    tables = {
+        "speed": lambda rows: speed(rows, options.rounds, options.ways),
+        "paper": lambda rows: paper(rows, options.rounds),
+        "memory": memory,
+        "parts": parts,
+        "nccl": nccl,
+    }[options.part](options.rows)
     save(__file__, tables, options.save)

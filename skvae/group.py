@@ -28,8 +28,9 @@ scaling_config=ScalingConfig(num_workers=8))``: it forms the group.
   together. Each rank gives its share, so shards of different sizes are fine, and every row is
   seen once in an epoch. Larger batches make a group faster, and need more epochs for the same
   loss; ``batch_size="auto"`` is that of one process.
-- A part of the rows of each rank is held out. There is no cross-validation in a group:
-  ``early_stopping="auto"`` holds out rows, however few there are.
+- A part of the rows of each rank is held out, or each passes its own rows of `X_val`. There is
+  no cross-validation in a group: ``early_stopping="auto"`` holds out rows, however few there
+  are.
 - The draws of a rank are its own: the result depends on how the rows are divided. The same
   seed, ranks and rows give the same bits.
 - Batch normalisation uses the rows of each rank alone, as in DistributedDataParallel.

@@ -128,6 +128,15 @@ def starts(rank):
     }
 
 
+def validated_on_0(rank, case):
+    """Return best validation score and ELBO of a fit whose validation rows rank 0 has."""
+    parameters, X = STARTS[case]
+    X_val = X[::5] if rank == 0 else X[:0]
+    model = VAETransformer(**QUICK | parameters | {"early_stopping": True})
+    model.fit(shard(X, rank), X_val=X_val, group="world")
+    return model.best_validation_score_, model.elbo(X[::5]).value.mean()
+
+
 # -- failures ------------------------------------------------------------------------------
 
 
@@ -181,6 +190,12 @@ def earlier_fit_stays(rank, parameters, X=None, rows=shard):
         assert fingerprint(vars(model)) == before
         return f"{type(error).__name__}: {error}"
     raise AssertionError("no error")
+
+
+def without_validation_rows(rank):
+    with pytest.raises(ValueError, match="X_val must have at least one row on one") as caught:
+        fit(rank, IRIS).fit(shard(IRIS, rank), X_val=IRIS[:0], group="world")
+    return str(caught.value)
 
 
 # -- what one rank has that the other has not --------------------------------------------

@@ -20,10 +20,11 @@ class Ranks:
     ----------
     size : int
     timeout : float
-        Of the process group, in seconds.
+        Of the process group, in seconds. On a machine that is busy a rank may be slow to
+        start, and no other test would work after a timeout.
     """
 
-    def __init__(self, size=2, timeout=30):
+    def __init__(self, size=2, timeout=100):
         self._folder = tempfile.TemporaryDirectory()
         store = str(Path(self._folder.name) / "store")
         context = multiprocessing.get_context("spawn")

@@ -114,6 +114,13 @@ def test_section_shows_all_files_of_its_script(results, directive, tmp_path, mon
     assert 0 < text.index(plain) < text.index(named)
 
 
+def test_tables_of_one_file_are_shown_elsewhere(results, directive, tmp_path, monkeypatch):
+    save(results, tmp_path / "results", monkeypatch, "--save", "one")
+    text = "\n".join(directive.named_lines(tmp_path, "script-one"))
+    assert text.startswith(".. list-table:: Scores")
+    assert "``benchmarks/script.py two``" in directive.named_lines(tmp_path, "script-two")[0]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -168,6 +168,64 @@ def test_a_worker_that_is_killed_ends_the_fit(client, digits, quick):
     assert skvae.dask.fit(quick(max_iter=1), X).n_iter_ == 1
 
 
+@pytest.mark.parametrize("kind", ["chunks", "array", "frame"])
+def test_validation_rows_of_any_place_are_all_used(kind, X, client, digits, quick):
+    # The scores of mirrored rows are ten nats lower: a part of all has another mean.
+    held_out = digits[1200:1500].copy()
+    held_out[150:] = held_out[150:, ::-1]
+    first = sorted(client.nthreads())[0]
+    given = {
+        # All on one worker: the other one has none.
+        "chunks": da.from_delayed(
+            client.scatter(held_out, workers=[first], hash=False), held_out.shape, float
+        ),
+        "array": held_out,
+        "frame": pd.DataFrame(held_out),
+    }[kind]
+    rows = X if kind != "frame" else dd.from_dask_array(X, columns=range(64))
+    model = skvae.dask.fit(quick(max_iter=4, early_stopping=True), rows, X_val=given)
+    assert len(model.validation_scores_) == 4
+    expected = model.elbo(held_out).value.mean()
+    assert model.best_validation_score_ == pytest.approx(expected, abs=0.3)
+
+
+def test_few_validation_rows_leave_a_worker_without(X, digits, quick):
+    model = skvae.dask.fit(quick(early_stopping=True), X, X_val=digits[-1:].tolist())
+    assert len(model.validation_scores_) == 3
+
+
+@pytest.mark.parametrize(
+    ("X_val", "message"),
+    [
+        (np.ones((0, 64)), "X_val must have at least one row"),
+        (da.ones((0, 64)), "X_val has no rows"),
+        (np.ones((3, 5)), "X_val has 5 features, but X has 64"),
+        (da.ones((3, 5)), "X_val has 5 features, but X has 64"),
+        (da.ones(3), "X_val must have rows and columns"),
+    ],
+)
+def test_unusable_validation_rows_are_named(X, X_val, message, quick):
+    with pytest.raises(ValueError, match=message):
+        skvae.dask.fit(quick(), X, X_val=X_val)
+
+
+def test_partial_fit_goes_on_from_a_model_and_leaves_it(X, digits, quick):
+    start = skvae.dask.partial_fit(quick(), X)
+    before = start.transform(digits)
+    more = skvae.dask.partial_fit(start, X)
+    assert (start.n_iter_, more.n_iter_) == (1, 2)
+    assert more.history_["loss"][1] < more.history_["loss"][0] == start.history_["loss"][0]
+    assert_array_equal(start.transform(digits), before)
+
+
+def test_ctrl_c_ends_partial_fit_without_a_result(X, client, quick):
+    many = da.concatenate([X] * 100)
+    press = after(2, os.kill, os.getpid(), signal.SIGINT)
+    with press, pytest.raises(KeyboardInterrupt):
+        skvae.dask.partial_fit(quick(batch_size=1), many)
+    assert skvae.dask.partial_fit(quick(), X).n_iter_ == 1
+
+
 def test_the_example_of_the_documentation_runs(client):
     code = re.search(r"::\n\n(.*?)\n\n\w", skvae.dask.__doc__, re.DOTALL)[1]
     names = {}

@@ -100,6 +100,16 @@ def test_both_ranks_have_the_same_bits_and_again_the_same(build, early_stopping,
     assert len({digest for run in runs for digest, _ in run}) == 1
 
 
+@pytest.mark.parametrize("case", ["per_feature", "frame", "sparse", "gaps", "mixed", "codes"])
+def test_a_rank_may_have_no_validation_rows(case, ranks):
+    (first, expected), (second, _) = ranks.run(g.validated_on_0, case)
+    assert first == second == pytest.approx(expected, abs=0.3)
+
+
+def test_validation_rows_on_no_rank_are_refused(ranks):
+    ranks.run(g.without_validation_rows)
+
+
 # -- agreement, and errors on every rank -----------------------------------------------------
 
 

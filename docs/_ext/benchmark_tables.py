@@ -76,21 +76,42 @@ def file_lines(path):
     return [*lines, f"``{found['command']}``. {source}", ""]
 
 
-class BenchmarkTables(SphinxDirective):
-    """Inserts the sections of all scripts, those with results first."""
+def named_lines(benchmarks, name):
+    """Return the lines of one file's tables, or what makes them."""
+    path = benchmarks / "results" / f"{name}.json"
+    if path.exists():
+        return file_lines(path)
+    script, _, own = name.partition("-")
+    return [f"*No results of* ``benchmarks/{script}.py {own}`` *are stored yet.*", ""]
 
+
+class BenchmarkTables(SphinxDirective):
+    """Inserts the sections of all scripts, those with results first.
+
+    With names of files in ``benchmarks/results/`` as its argument, only their tables.
+    """
+
+    optional_arguments, final_argument_whitespace = 1, True
     has_content = False
 
     def run(self):
-        """Return the parsed sections."""
+        """Return the parsed sections or tables."""
+        lines = self._tables(self.arguments[0].split()) if self.arguments else self._sections()
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+    def _tables(self, names):
+        for name in names:
+            self.env.note_dependency(str(BENCHMARKS / "results" / f"{name}.json"))
+        return [line for name in names for line in named_lines(BENCHMARKS, name)]
+
+    def _sections(self):
         files = stored_files(BENCHMARKS)
         stored = set(map(script_name, files))
         scripts = sorted(path for path in BENCHMARKS.glob("[!_]*.py"))
         for path in [*scripts, *files]:
             self.env.note_dependency(str(path))
         scripts.sort(key=lambda path: path.stem not in stored)
-        lines = [line for script in scripts for line in section_lines(script)]
-        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+        return [line for script in scripts for line in section_lines(script)]
 
 
 def setup(app):

@@ -3,7 +3,9 @@ One model of rows that Ray holds
 ================================
 
 Ray Train starts the workers and gives them a process group of torch; skvae joins it. Needs
-``pip install "ray[train,data]"``.
+``pip install "ray[train,data]"``. Give the cluster more CPUs than workers: Ray reads the rows
+in tasks of its own, which otherwise wait for ever. It leaves out rows, fewer than there are
+workers, so that all get equally many.
 """
 
 import joblib

@@ -18,6 +18,9 @@ ordinary `VAETransformer`, which holds no client and no cluster, can be pickled 
 there is no Dask, and whose own methods take arrays. Nothing of it needs to be converted or
 wrapped again, and a new estimator works here at once.
 
+Early stopping holds out rows of each worker, or takes ``fit(..., X_val=...)``. Rows of which
+the cluster holds a part at a time go through :func:`skvae.dask.partial_fit`.
+
 For many small models, as in a search, rows are better sent to the workers:
 ``with joblib.parallel_config("dask"): GridSearchCV(...).fit(X)`` needs nothing from here.
 """
@@ -30,6 +33,13 @@ if find_spec("dask") is None or find_spec("distributed") is None:
     )
 
 from skvae.dask.lazy import impute, inverse_transform, score_samples, transform
-from skvae.dask.training import fit
+from skvae.dask.training import fit, partial_fit
 
-__all__ = ["fit", "impute", "inverse_transform", "score_samples", "transform"]
+__all__ = [
+    "fit",
+    "impute",
+    "inverse_transform",
+    "partial_fit",
+    "score_samples",
+    "transform",
+]

@@ -1,9 +1,12 @@
 """Where the rows of a Dask array or dataframe are."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import dask.array as da
+import numpy as np
 from distributed import Future, futures_of, wait
+from scipy.sparse import issparse
 
 
 @dataclass
@@ -15,14 +18,17 @@ class Rank:
     address : str
     chunks : list of Future
         In the order of the rows.
+    arguments : list
+        What else this rank alone is given; futures are replaced by their results.
     """
 
     address: str
     chunks: list[Future] = field(default_factory=list)
+    arguments: list = field(default_factory=list)
 
 
-def rows_of(X):
-    """Return a Dask array or dataframe of which each chunk has whole rows.
+def rows_of(X, name="X"):
+    """Return a Dask array or dataframe of which each chunk has whole rows; errors name it.
 
     Raises
     ------
@@ -33,15 +39,20 @@ def rows_of(X):
         return X
     if not isinstance(X, da.Array):
         raise TypeError(
-            f"X must be a Dask array or dataframe, not {type(X).__name__}. Convert it with "
-            "dask.array.from_array or dask.dataframe.from_pandas, or use the methods of the "
-            "estimator itself."
+            f"{name} must be a Dask array or dataframe, not {type(X).__name__}. Convert it "
+            "with dask.array.from_array or dask.dataframe.from_pandas, or use the methods of "
+            "the estimator itself."
         )
     if X.ndim != 2:
-        raise ValueError(f"X must have rows and columns, but it has {X.ndim} dimensions.")
+        raise ValueError(f"{name} must have rows and columns, but it has {X.ndim} dimensions.")
     if len(X.chunks[1]) == 1:
         return X
     return X.rechunk({1: -1})
+
+
+def is_collection(X):
+    """Whether X is a Dask array or dataframe."""
+    return isinstance(X, da.Array) or is_frame(X)
 
 
 def is_frame(X):
@@ -68,19 +79,49 @@ def ranks_of(client, chunks):
 
     A chunk that several workers hold is given to the one with the fewest chunks.
     """
-    n_rows = client.gather(client.map(_n_rows, chunks, pure=False))
-    if not any(n_rows):
-        raise ValueError("X has no rows.")
-    holders = client.who_has(chunks)
     ranks: dict[str, Rank] = {}
-    for chunk, n in zip(chunks, n_rows, strict=True):
-        if n == 0:
-            continue
-        address = min(
-            holders[chunk.key], key=lambda a: len(ranks[a].chunks) if a in ranks else 0
-        )
+    for chunk, holders in _with_rows(client, chunks, "X"):
+        address = min(holders, key=lambda a: len(ranks[a].chunks) if a in ranks else 0)
         ranks.setdefault(address, Rank(address)).chunks.append(chunk)
     return list(ranks.values())
+
+
+def give_validation_rows(client, ranks, X_val):
+    """Give each rank its validation rows, a list of chunks, as an argument.
+
+    A chunk goes to a rank that holds it, or else to the one with the fewest. Rows that are
+    no Dask collection are divided into as many parts as there are ranks.
+    """
+    for rank in ranks:
+        rank.arguments.append([])
+    if is_collection(X_val):
+        chunks = compute_chunks(client, rows_of(X_val, "X_val"))
+        for chunk, holders in _with_rows(client, chunks, "X_val"):
+            near = [rank for rank in ranks if rank.address in holders] or ranks
+            min((rank.arguments[-1] for rank in near), key=len).append(chunk)
+        return
+    for rank, part in zip(ranks, _parts(X_val, len(ranks)), strict=True):
+        if part.shape[0] > 0:
+            rank.arguments[-1].append(client.scatter(part, workers=[rank.address], hash=False))
+
+
+def _with_rows(client, chunks, name):
+    """Return the chunks that are not empty, each with the addresses that hold it."""
+    n_rows = client.gather(client.map(_n_rows, chunks, pure=False))
+    if not any(n_rows):
+        raise ValueError(f"{name} has no rows.")
+    holders = client.who_has(chunks)
+    return [(chunk, holders[chunk.key]) for chunk, n in zip(chunks, n_rows, strict=True) if n]
+
+
+def _parts(X, n_parts):
+    """Return consecutive parts of the rows of a table, of nearly equal sizes."""
+    if issparse(X):
+        X = X.tocsr()
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    rows = X.iloc if hasattr(X, "iloc") else X
+    ends = np.linspace(0, X.shape[0], n_parts + 1).astype(int)
+    return [rows[start:end] for start, end in pairwise(ends)]
 
 
 def _n_rows(chunk):

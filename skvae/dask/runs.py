@@ -3,7 +3,7 @@
 import math
 import threading
 import uuid
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from time import monotonic, sleep
 
 from distributed import CancelledError, Semaphore, wait
@@ -19,8 +19,8 @@ _GRACE = 10.0
 _NOTICE = 2.0
 
 
-def run_in_group(client, ranks, function, *args, timeout):
-    """Run ``function(chunks, group, should_stop, *args)`` on the workers of some ranks.
+def run_in_group(client, ranks, function, *args, timeout, ends_early=True):
+    """Run ``function(chunks, group, should_stop, ...)`` on the workers of some ranks.
 
     Other calls that share a worker wait until this one has ended.
 
@@ -30,11 +30,14 @@ def run_in_group(client, ranks, function, *args, timeout):
     ranks : list of Rank
     function : callable
         Called with the chunks of the rank, a process group of all ranks, and a function that
-        says whether to end early.
+        says whether to end early; then `args`, and the arguments of the rank.
     *args
         More arguments, for all ranks; futures are replaced by their results.
     timeout : float
         Seconds that a rank waits for another.
+    ends_early : bool, default=True
+        Whether the first Ctrl-C asks the ranks to end early. Else it raises
+        KeyboardInterrupt, as the second one does.
 
     Returns
     -------
@@ -46,14 +49,14 @@ def run_in_group(client, ranks, function, *args, timeout):
     RuntimeError
         If a worker leaves the cluster or no longer answers; the message names it.
     KeyboardInterrupt
-        At the second Ctrl-C. The first asks the ranks to end early.
+        At the second Ctrl-C, or at the first.
     Exception
         The error of the function on the rank that failed first.
     """
     with _reserved(client, [rank.address for rank in ranks]):
         run = _Run(client, ranks, timeout)
         try:
-            return run.results(function, args)
+            return run.results(function, args, ends_early)
         finally:
             run.end()
 
@@ -75,7 +78,7 @@ class _Run:
         self.progress = Progress()
         self.tasks = []
 
-    def results(self, function, args):
+    def results(self, function, args, ends_early):
         """Run the ranks and return their results."""
         self.tasks = [self._submit(self.addresses[0], open_store, self.timeout)]
         self._wait(at_most=self.timeout)
@@ -91,10 +94,11 @@ class _Run:
                 function,
                 each.chunks,
                 *args,
+                *each.arguments,
             )
             for i, each in enumerate(self.ranks)
         ]
-        with self.progress.noting_ctrl_c():
+        with self.progress.noting_ctrl_c() if ends_early else nullcontext():
             self._wait()
         return [self._result(task) for task in self.tasks]
 

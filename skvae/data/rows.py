@@ -112,7 +112,7 @@ def extremes(X):
 
     In a group they are those of the rows of all ranks, as all statistics of rows here.
     """
-    lowest, highest = np.inf, -np.inf
+    lowest, highest = np.full((2, X.shape[1]), [[np.inf], [-np.inf]])
     for block in blocks(X):
         # Unlike minimum and maximum these leave out missing values.
         lowest = np.fmin(lowest, np.fmin.reduce(block, axis=0))

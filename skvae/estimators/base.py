@@ -81,7 +81,8 @@ class LatentTransformer(
         y : None
             Ignored.
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
-            Validation rows, in place of a part of `X`.
+            Validation rows, in place of a part of `X`. In a group those of all ranks count
+            together; a rank without any passes a table of no rows.
         group : None, "world" or torch.distributed.ProcessGroup, default=None
             The processes that train one model, each on its own `X`: see :mod:`skvae.group`.
 
@@ -133,7 +134,11 @@ class LatentTransformer(
         with training_mode(self.precision), in_group(self, group, continues) as group:
             self._validate_params()
             rows = self._validate(X, reset=not continues, training=True, group=group)
-            rows_val = None if X_val is None else check_validation_rows(self, X_val)
+            rows_val = None
+            if X_val is not None:
+                # In a group it is enough that one rank has some.
+                least = 1 if group.size == 1 else 0
+                rows_val = check_validation_rows(self, X_val, min_rows=least)
             training = Training(self, rows, rows_val, table=X, continues=continues, group=group)
             self._train(training, X, y)
         return self

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skvae.components import resolve
-from skvae.data.chunks import parts_of
+from skvae.data.chunks import map_parts, parts_of
 from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
@@ -80,7 +80,9 @@ class Training:
         group=ALONE,
     ):
         self.estimator, self.continues, self.group = estimator, continues, group
-        self.tables = {"X": X} if X_val is None else {"X_val": X_val, "X": X}
+        # A rank of a group may have no validation rows.
+        has_own = X_val is not None and X_val.shape[0] > 0
+        self.tables = {"X_val": X_val, "X": X} if has_own else {"X": X}
         self.feature_names = getattr(estimator, "feature_names_in_", None)
         device = resolve_device(group.own_device(estimator.device))
         check_agreement(
@@ -166,7 +168,12 @@ class Training:
 
     def _open_validation_rows(self, X_val):
         likelihood = self.architecture.likelihood
-        X_val = self.tables["X_val"] = likelihood.clip(X_val, "X_val")
+        _, n_rows = self.group.place(X_val.shape[0])
+        if n_rows == 0:
+            raise ValueError("X_val must have at least one row on one of the ranks.")
+        X_val = map_parts(lambda part: likelihood.clip(part, "X_val"), X_val)
+        if X_val.shape[0] > 0:
+            self.tables["X_val"] = X_val
         check_distance(X_val, self.units, self.feature_names, "X_val")
         return open_rows(X_val, self.units, self.setup.rows.device, likelihood.support)
 

@@ -1,6 +1,7 @@
 """Checks of arguments, beyond those of scikit-learn."""
 
 import warnings
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -147,16 +148,23 @@ def validate_codes(estimator, Z, n_codes):
     return Z
 
 
-def check_validation_rows(estimator, X_val):
-    """Validate `X_val`; error messages name it."""
+def check_validation_rows(estimator, X_val, *, min_rows=1):
+    """Validate `X_val`, which may be Chunks; error messages name it."""
     check_rows_only(X_val, "X_val")
     X_val = as_table(X_val, "X_val")
     if estimator._allow_missing:
-        X_val = masked_as_nan(X_val)
+        X_val = map_parts(masked_as_nan, X_val)
     with errors_name_columns(X_val, "X_val"):
         shape = np.shape(X_val)
-    if len(shape) != 2 or shape[0] == 0:
+    if len(shape) != 2 or shape[0] < min_rows:
         raise ValueError(f"X_val must be a table of at least one row, got shape {shape}.")
+    for part in parts_of(X_val):
+        _check_validation_names(estimator, part)
+    return map_parts(partial(_check_validation_part, estimator), X_val)
+
+
+def _check_validation_names(estimator, X_val):
+    """Compare names of columns with those of X; warn if only one of the tables has them."""
     try:
         named = _get_feature_names(X_val) is not None
         if named == hasattr(estimator, "feature_names_in_"):
@@ -167,10 +175,14 @@ def check_validation_rows(estimator, X_val):
                 f"{'X_val' if named else 'X'} has feature names, but "
                 f"{'X' if named else 'X_val'} has none: their order is not checked.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
     except ValueError as error:
         raise ValueError(f"X_val has other columns than X. {error}") from error
+
+
+def _check_validation_part(estimator, X_val):
+    """Return the validation rows of one table as numbers."""
     with errors_name_columns(X_val, "X_val"):
         if is_encoded(estimator._encoding):
             X_val = _encode(estimator, X_val, "X_val")
@@ -179,6 +191,7 @@ def check_validation_rows(estimator, X_val):
             accept_sparse="csr",
             dtype=DTYPES,
             ensure_all_finite="allow-nan" if estimator._allow_missing else True,
+            ensure_min_samples=0,
             input_name="X_val",
             estimator=estimator,
         )

@@ -142,9 +142,9 @@ class _Buffers:
         there = [(view, p.grad) for view, p in pairs if p.grad is not None]
         if len(there) < len(self._views):
             torch._foreach_zero_(self.flats)
-        if there:
-            torch._foreach_copy_(*map(list, zip(*there, strict=True)))
-        torch._foreach_mul_(self.flats, weight)
+        for view, gradient in there:
+            # At once: to copy and then to multiply would pass twice through the memory.
+            torch.mul(gradient, weight, out=view)
 
     def give_back(self):
         """Make the buffers the gradients of the parameters."""
