@@ -8,7 +8,7 @@ from skvae.estimators import (
     VAETransformer,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "TRUSTED_TYPES",

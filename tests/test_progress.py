@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import AutoencoderTransformer, VAETransformer
 from skvae.display import LatentGridFilm
 from skvae.training.progress import Progress, stopping_when
+from skvae.training.result import LogJacobians
 from skvae.training.steps import Steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -59,13 +60,13 @@ def _pythons_own_handler():
 
 
 def test_each_epoch_is_one_line_in_the_units_of_the_data(capsys):
-    progress = Progress(log_jacobian=10.0)
+    progress = Progress(LogJacobians(10.0, 20.0))
     progress.end_epoch({"loss": [5.0], "kl": [1.0]})
     progress.end_epoch({"loss": [6.0]}, prints=False)
     progress.end_epoch({"loss": [5.0, 4.0], "validation_loss": [7.0, 6.0]})
     assert capsys.readouterr().out.splitlines() == [
         "Epoch 1, loss = -5.0000",
-        "Epoch 2, loss = -6.0000, validation_loss = -4.0000",
+        "Epoch 2, loss = -6.0000, validation_loss = -14.0000",
     ]
 
 

@@ -17,6 +17,7 @@ from skvae.likelihoods import Gaussian
 from skvae.networks import MLP, ModuleNetwork
 from skvae.training.result import (
     Result,
+    LogJacobians,
     in_data_units,
     join_histories,
     train_and_record,
@@ -124,12 +125,12 @@ def test_histories_get_the_jacobian_where_a_density_is():
     for loss in (1.0, 2.0):
         result.record([loss, 0.5 - loss, 0.5])
     result.history["validation_loss"] = [3.0, 4.0]
-    history = in_data_units(result.history, 10.0)
+    history = in_data_units(result.history, LogJacobians(10.0, 20.0))
     assert {name: values.tolist() for name, values in history.items()} == {
         "loss": [-9.0, -8.0],
         "reconstruction": [9.5, 8.5],
         "kl": [0.5, 0.5],
-        "validation_loss": [-7.0, -6.0],
+        "validation_loss": [-17.0, -16.0],
     }
 
 

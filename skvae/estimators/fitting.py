@@ -30,7 +30,12 @@ from skvae.randomness import RandomStreams, random_generator
 from skvae.training.diagnosis import check_distance, likely_cause
 from skvae.training.evaluation import mean_latent_kl
 from skvae.training.progress import CallbackTasks, is_search_candidate, progress_of
-from skvae.training.result import TrainingDivergedError, in_data_units, join_histories
+from skvae.training.result import (
+    LogJacobians,
+    TrainingDivergedError,
+    in_data_units,
+    join_histories,
+)
 from skvae.training.setup import Plan, Setup, Stopping
 from skvae.training.steps import make_optimizer
 
@@ -115,9 +120,8 @@ class Training:
             check_distance(X, self.units, self.feature_names, "X")
         elif one_pass:
             self.units = self.units.provisional()
-        # Densities in the units of the data are those in model units plus this.
-        log_jacobian = float(np.mean(self.units.log_jacobian_of(X)))
-        self.log_jacobian = group.average(log_jacobian, X.shape[0])
+        X_val = None if X_val is None else self._clip_validation_rows(X_val)
+        self.log_jacobians = self._log_jacobians(X, X_val)
         _, n_rows = group.place(X.shape[0])
         plan = Plan.for_rows(
             n_rows,
@@ -141,10 +145,12 @@ class Training:
                 epochs_before=epochs_before,
                 rank=group.rank,
             ),
-            progress=progress_of(group, self.log_jacobian if estimator.verbose else None),
+            progress=progress_of(group, self.log_jacobians if estimator.verbose else None),
             group=group,
         )
-        self.rows_val = None if X_val is None else self._open_validation_rows(X_val)
+        self.rows_val = (
+            None if X_val is None else open_rows(X_val, self.units, device, likelihood.support)
+        )
         self.stopping = None if one_pass else self._stopping(n_rows)
         warn_of_warmup(self)
         self.resumed = self._resume() if continues else None
@@ -166,7 +172,7 @@ class Training:
         # A likelihood of the user's may look at the rows of one rank only.
         return self.group.of_main(units)
 
-    def _open_validation_rows(self, X_val):
+    def _clip_validation_rows(self, X_val):
         likelihood = self.architecture.likelihood
         _, n_rows = self.group.place(X_val.shape[0])
         if n_rows == 0:
@@ -175,7 +181,15 @@ class Training:
         if X_val.shape[0] > 0:
             self.tables["X_val"] = X_val
         check_distance(X_val, self.units, self.feature_names, "X_val")
-        return open_rows(X_val, self.units, self.setup.rows.device, likelihood.support)
+        return X_val
+
+    def _log_jacobians(self, X, X_val):
+        """Return the means over the rows of all ranks; rows held out of X count with all."""
+        means = []
+        for rows in (X,) if X_val is None else (X, X_val):
+            own = self.units.log_jacobian_of(rows) if rows.shape[0] else 0.0
+            means.append(self.group.average(float(np.mean(own)), rows.shape[0]))
+        return LogJacobians(means[0], means[-1])
 
     def _stopping(self, n_rows):
         estimator, setup = self.estimator, self.setup
@@ -231,7 +245,7 @@ class Training:
                 progress.raise_on_ctrl_c()
             if hasattr(estimator, "_skl_callbacks"):
                 progress.tasks = CallbackTasks(
-                    context, arguments, self.fitted_attributes, self.log_jacobian
+                    context, arguments, self.fitted_attributes, self.log_jacobians
                 )
             context.call_on_fit_task_begin(**arguments)
             with self.explaining_divergence():
@@ -257,8 +271,8 @@ class Training:
 
         Without a group nothing is exchanged: a snapshot for a callback is of one rank.
         """
-        shift, module = self.log_jacobian, result.module
-        history = in_data_units(result.history, shift)
+        module = result.module
+        history = in_data_units(result.history, self.log_jacobians)
         if self.continues:
             history = join_histories(self.estimator.history_, history)
         best, noise = result.best_score, module.decoder.head.noise_variance()
@@ -273,7 +287,9 @@ class Training:
             "n_iter_": len(history["loss"]),
             "loss_curve_": history["loss"].tolist(),
             "validation_scores_": (-history.get("validation_loss", np.zeros(0))).tolist(),
-            "best_validation_score_": None if best is None else best + shift,
+            "best_validation_score_": (
+                None if best is None else best + self.log_jacobians.validation
+            ),
         }
         if noise is not None:
             attributes["noise_variance_"] = noise * self.units.scale**2

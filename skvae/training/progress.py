@@ -8,7 +8,7 @@ from inspect import signature
 
 import numpy as np
 
-from skvae.training.result import in_data_units
+from skvae.training.result import LogJacobians, in_data_units
 
 # Says whether a training is to stop, of one that another process started.
 _should_stop = ContextVar("should_stop", default=lambda: False)
@@ -29,15 +29,14 @@ class Progress:
 
     Parameters
     ----------
-    log_jacobian : float, default=None
-        Converts printed losses to the units of the data, in nats per row. None prints
-        nothing.
+    log_jacobians : LogJacobians, default=None
+        Converts printed losses to the units of the data. None prints nothing.
     tasks : CallbackTasks, default=None
         Calls the callbacks.
     """
 
-    def __init__(self, log_jacobian=None, tasks=None):
-        self.log_jacobian = log_jacobian
+    def __init__(self, log_jacobians=None, tasks=None):
+        self.log_jacobians = log_jacobians
         self.tasks = tasks
         self._noted = False
         self._handles_ctrl_c = False
@@ -94,11 +93,12 @@ class Progress:
 
     def end_epoch(self, history, prints=True):
         """End an epoch, print its losses in `history`, and return whether to stop training."""
-        if prints and self.log_jacobian is not None:
+        if prints and self.log_jacobians is not None:
+            histories = in_data_units(history, self.log_jacobians)
             line = f"Epoch {len(history['loss'])}"
             for name in ("loss", "validation_loss"):
                 if name in history:
-                    line += f", {name} = {history[name][-1] - self.log_jacobian:.4f}"
+                    line += f", {name} = {histories[name][-1]:.4f}"
             print(line)
         return (self.tasks is not None and self.tasks.end_epoch(history)) or self.interrupted
 
@@ -119,12 +119,12 @@ class GroupProgress(Progress):
     Parameters
     ----------
     group : Group
-    log_jacobian : float, default=None
+    log_jacobians : LogJacobians, default=None
         As in :class:`Progress`; rank 0 prints.
     """
 
-    def __init__(self, group, log_jacobian=None):
-        super().__init__(log_jacobian if group.is_main else None)
+    def __init__(self, group, log_jacobians=None):
+        super().__init__(log_jacobians if group.is_main else None)
         self.group = group
         self._interrupted = False
 
@@ -140,9 +140,9 @@ class GroupProgress(Progress):
         return self.group.agree(stop) or self._interrupted
 
 
-def progress_of(group, log_jacobian=None):
+def progress_of(group, log_jacobians=None):
     """Return the Progress of a training in a group, which may be of one process."""
-    return Progress(log_jacobian) if group.size == 1 else GroupProgress(group, log_jacobian)
+    return Progress(log_jacobians) if group.size == 1 else GroupProgress(group, log_jacobians)
 
 
 class CallbackTasks:
@@ -164,14 +164,14 @@ class CallbackTasks:
     fitted_attributes : callable
         Maps a training result to the estimator's fitted attributes; called only if a
         callback needs a fitted estimator.
-    log_jacobian : float, default=0.0
-        Converts the history to the units of the data, in nats per row.
+    log_jacobians : LogJacobians, default=LogJacobians()
+        Converts the history to the units of the data.
     """
 
-    def __init__(self, context, arguments, fitted_attributes, log_jacobian=0.0):
+    def __init__(self, context, arguments, fitted_attributes, log_jacobians=LogJacobians()):
         self.arguments = arguments
         self.fitted_attributes = fitted_attributes
-        self.log_jacobian = log_jacobian
+        self.log_jacobians = log_jacobians
         self._parent, self._epoch, self._part = context, None, None
         self._current, self._started, self._marks = None, False, set()
         callbacks = arguments["estimator"]._skl_callbacks
@@ -220,7 +220,7 @@ class CallbackTasks:
             # The epoch was interrupted within this part.
             self._end(self._part, self._current)
             self._part = None
-        histories = in_data_units(history, self.log_jacobian)
+        histories = in_data_units(history, self.log_jacobians)
         self._epoch.epoch_history = {name: float(h[-1]) for name, h in histories.items()}
         return self._end(self._epoch, self._current)
 

@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -88,16 +89,23 @@ def record_terms(history, terms, prefix=""):
         history.setdefault(prefix + name, []).append(float(value))
 
 
-def in_data_units(history, log_jacobian):
-    """Return a history as arrays, with densities in the units of the data.
+class LogJacobians(NamedTuple):
+    """What log-densities in the units of the data are more than those in model units.
 
-    `log_jacobian` is in nats per row.
+    Means over the rows, in nats per row: rows with missing values have fewer densities.
     """
-    shift = {"loss": -log_jacobian, "reconstruction": log_jacobian, "kl": 0.0}
-    return {
-        name: np.asarray(values) + shift[name.removeprefix("validation_")]
-        for name, values in history.items()
-    }
+
+    training: float = 0.0
+    validation: float = 0.0
+
+
+def in_data_units(history, log_jacobians):
+    """Return a history as arrays, with densities in the units of the data."""
+    signs = {"loss": -1, "reconstruction": 1, "kl": 0}
+    shifts = {name: sign * log_jacobians.training for name, sign in signs.items()}
+    for name, sign in signs.items():
+        shifts["validation_" + name] = sign * log_jacobians.validation
+    return {name: np.asarray(values) + shifts[name] for name, values in history.items()}
 
 
 def join_histories(first, second):
