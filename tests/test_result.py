@@ -16,8 +16,8 @@ from skvae import AutoencoderTransformer, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP, ModuleNetwork
 from skvae.training.result import (
-    Result,
     LogJacobians,
+    Result,
     in_data_units,
     join_histories,
     train_and_record,

@@ -8,7 +8,7 @@ from inspect import signature
 
 import numpy as np
 
-from skvae.training.result import LogJacobians, in_data_units
+from skvae.training.result import in_data_units
 
 # Says whether a training is to stop, of one that another process started.
 _should_stop = ContextVar("should_stop", default=lambda: False)
@@ -164,11 +164,11 @@ class CallbackTasks:
     fitted_attributes : callable
         Maps a training result to the estimator's fitted attributes; called only if a
         callback needs a fitted estimator.
-    log_jacobians : LogJacobians, default=LogJacobians()
+    log_jacobians : LogJacobians
         Converts the history to the units of the data.
     """
 
-    def __init__(self, context, arguments, fitted_attributes, log_jacobians=LogJacobians()):
+    def __init__(self, context, arguments, fitted_attributes, log_jacobians):
         self.arguments = arguments
         self.fitted_attributes = fitted_attributes
         self.log_jacobians = log_jacobians
