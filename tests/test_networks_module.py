@@ -317,6 +317,17 @@ def test_a_decoder_of_raw_outputs_is_not_nor_is_an_encoder(decoder, iris):
         VAETransformer(network=ModuleNetwork(encoder, decoder), max_iter=0).fit(iris)
 
 
+@pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
+def test_a_module_that_keeps_what_it_computed_can_be_cross_validated(iris):
+    class Keeping(nn.Linear):
+        def forward(self, x):
+            self.kept = super().forward(x)  # as weight_norm keeps the weight
+            return self.kept
+
+    network = ModuleNetwork(dense, Keeping(2, 4))
+    VAETransformer(network=network, early_stopping="cv", max_iter=1).fit(iris)
+
+
 class Pair(nn.Linear):
     def forward(self, x):
         return super().forward(x), x

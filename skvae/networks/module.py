@@ -86,17 +86,18 @@ class ModuleBody(Body):
         if not isinstance(self.module, nn.Module):
             raise TypeError(f"ModuleNetwork's {name} returned {self.module!r}, not a Module.")
         self.module.float()
-        with seed_torch(seed):
-            raw = self._check_output(n_in, n_out, name, n_out_is)
+        with seed_torch(seed), torch.no_grad():
+            rows = self._check_output(n_in, n_out, name, n_out_is)
         if name == "decoder":
-            _warn_of_bounded(raw)
+            with seed_torch(seed):
+                _warn_of_bounded(self.module, rows)
 
     def run(self, x):
         """Map rows (n, n_in) to (n, n_out)."""
         return self.module(x)
 
     def _check_output(self, n_in, n_out, name, n_out_is):
-        """Return the raw outputs of two rows, or raise ValueError or TypeError."""
+        """Return two rows that are mapped to raw outputs, or raise ValueError or TypeError."""
         parameters = list(self.module.parameters())
         device = parameters[0].device if parameters else torch.device("cpu")
         rows = torch.zeros(2, n_in, device=device, dtype=torch.float32)
@@ -118,15 +119,16 @@ class ModuleBody(Body):
                 f"(n, {', '.join(map(str, shape[1:]))}), but must give width {n_out}: "
                 f"{n_out_is}."
             )
-        return raw
+        return rows
 
 
-def _warn_of_bounded(raw):
+def _warn_of_bounded(module, rows):
     """Warn if a decoder's raw outputs are those of a sigmoid or softmax, whatever its layers.
 
     A stored model is rebuilt without gradients, and not warned of again.
     """
-    step = raw.grad_fn
+    # Of a copy: some layers, such as `weight_norm`, keep the graph and then cannot be copied.
+    step = copy.deepcopy(module)(rows).grad_fn
     while step is not None and step.name().startswith(_MOVING):
         step = step.next_functions[0][0]
     bound = None if step is None else _BOUNDING.get(step.name())
