@@ -5,14 +5,16 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import skops.io
 from missing_cases import linear_table
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skvae import VAEOutlierDetector, VAETransformer
+from skvae import TRUSTED_TYPES, VAEOutlierDetector, VAETransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 
@@ -142,9 +144,31 @@ def test_a_category_of_left_out_rows_only_is_known_and_improbable(table):
 def test_a_stored_detector_gives_the_same(table):
     X, _ = table
     model = detector().fit(X)
-    loaded = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    trusted = skops.io.loads(skops.io.dumps(model), trusted=TRUSTED_TYPES)
+    for loaded in (pickle.loads(pickle.dumps(model)), trusted):
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
     np.testing.assert_array_equal(clone(model).fit_predict(X), model.predict(X))
+
+
+def test_its_model_is_as_one_that_was_fitted_itself(table):
+    X, _ = table
+    model = detector(latent_dim=2).fit(X)
+    vae = VAETransformer(2, max_iter=0, random_state=0).fit(X[model.support_])
+    assert set(vars(model.vae_)) == set(vars(vae))
+
+
+@pytest.mark.parametrize("estimator", [VAEOutlierDetector, VAETransformer])
+def test_warnings_point_to_the_line_of_the_user(estimator, table):
+    model = estimator(2, max_iter=2, kl_warmup=2, early_stopping=False, random_state=0)
+    with pytest.warns() as caught:
+        model.fit(table[0])
+    assert {each.category for each in caught} == {UserWarning, ConvergenceWarning}
+    assert {each.filename for each in caught} == {__file__}
+
+
+def test_weights_of_rows_are_refused_with_what_to_do(table):
+    with pytest.raises(TypeError, match="Repeat or draw rows"):
+        detector().fit(table[0], sample_weight=np.ones(len(table[0])))
 
 
 def test_a_bad_argument_is_refused_and_an_earlier_fit_stays(table):

@@ -68,7 +68,6 @@ class LatentTransformer(
     }
 
     @restored_on_failure
-    @with_callbacks
     def fit(self, X, y=None, X_val=None, group=None):
         """Fit the model to the rows of X.
 
@@ -238,6 +237,7 @@ class LatentTransformer(
 
     # -- private parts -----------------------------------------------------------------
 
+    @with_callbacks
     def _train(self, training, X, y=None):
         """Train, and set the fitted attributes; X is what callbacks are given."""
         context = self._init_callback_context(max_subtasks=training.n_tasks)

@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skvae.training.diagnosis import COLLAPSED, convergence_warning, why_start_was_best
 
-# From the warning through the decorators of `fit` to its caller.
-_STACKLEVEL = 5
+# From the warning through `fit`, `_train` and their decorators to the caller of `fit`.
+_STACKLEVEL = 6
 # A latent dimension with a smaller KL, in nats, counts as unused.
 _COLLAPSED_KL = 0.01
 
@@ -29,7 +29,7 @@ def warn_of_warmup(training):
                 " Early stopping only keeps a state from after the warm-up, and here "
                 "there is none: the model stays at its start."
             )
-        warnings.warn(message, UserWarning, stacklevel=_STACKLEVEL + 1)
+        warnings.warn(message, UserWarning, stacklevel=_STACKLEVEL - 1)
 
 
 def warn_of_result(training, result):

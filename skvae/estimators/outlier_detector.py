@@ -15,6 +15,7 @@ from skvae.data.rows import blocks
 from skvae.data.units import Units
 from skvae.estimators.fitting import Training
 from skvae.estimators.parameters import NestedParameters
+from skvae.estimators.state import restored_on_failure
 from skvae.estimators.vae import VAETransformer, vae_with_parameters_of
 from skvae.training.loop import training_mode
 
@@ -156,6 +157,7 @@ verbose
         self.random_state = random_state
         self.verbose = verbose
 
+    @restored_on_failure
     def fit(self, X, y=None):
         """Train the model on the rows that are most alike, and set the offset on all.
 

@@ -175,7 +175,7 @@ def _check_validation_names(estimator, X_val):
                 f"{'X_val' if named else 'X'} has feature names, but "
                 f"{'X' if named else 'X_val'} has none: their order is not checked.",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=5,
             )
     except ValueError as error:
         raise ValueError(f"X_val has other columns than X. {error}") from error
