@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -168,7 +169,7 @@ def test_a_worker_that_is_killed_ends_the_fit(client, digits, quick):
     assert skvae.dask.fit(quick(max_iter=1), X).n_iter_ == 1
 
 
-@pytest.mark.parametrize("kind", ["chunks", "array", "frame"])
+@pytest.mark.parametrize("kind", ["chunks", "array", "tensor", "frame"])
 def test_validation_rows_of_any_place_are_all_used(kind, X, client, digits, quick):
     # The scores of mirrored rows are ten nats lower: a part of all has another mean.
     held_out = digits[1200:1500].copy()
@@ -180,6 +181,7 @@ def test_validation_rows_of_any_place_are_all_used(kind, X, client, digits, quic
             client.scatter(held_out, workers=[first], hash=False), held_out.shape, float
         ),
         "array": held_out,
+        "tensor": torch.from_numpy(held_out),
         "frame": pd.DataFrame(held_out),
     }[kind]
     rows = X if kind != "frame" else dd.from_dask_array(X, columns=range(64))
@@ -197,11 +199,14 @@ def test_few_validation_rows_leave_a_worker_without(X, digits, quick):
 @pytest.mark.parametrize(
     ("X_val", "message"),
     [
-        (np.ones((0, 64)), "X_val must have at least one row"),
+        (np.ones((0, 64)), "X_val must be a table of at least one row"),
         (da.ones((0, 64)), "X_val has no rows"),
         (np.ones((3, 5)), "X_val has 5 features, but X has 64"),
         (da.ones((3, 5)), "X_val has 5 features, but X has 64"),
         (da.ones(3), "X_val must have rows and columns"),
+        (np.ones(64), r"X_val must be a table of at least one row, got shape \(64,\)"),
+        (1, "X_val must be a table of at least one row"),
+        ((np.ones((3, 64)), np.ones(3)), "X_val is a tuple of two"),
     ],
 )
 def test_unusable_validation_rows_are_named(X, X_val, message, quick):

@@ -264,6 +264,12 @@ def test_dates_are_refused_by_their_column(X, place, words, fit, name):
         fit(X)
 
 
+def test_all_columns_of_dates_are_named(quick):
+    X = pd.DataFrame({"a": NUMBERS, "b": DAYS, "c": DAYS - DAYS[0], "d": DAYS})
+    with pytest.raises(ValueError, match=r"In column 'b'.*The same holds for column 'd'\.$"):
+        quick().fit(X)
+
+
 def test_words_in_the_names_of_columns_are_no_dates(quick):
     X = pd.DataFrame({"date": NUMBERS, "time": pd.Categorical(list("dates"))})
     assert quick().fit(X).n_features_in_ == 2

@@ -8,6 +8,8 @@ import numpy as np
 from distributed import Future, futures_of, wait
 from scipy.sparse import issparse
 
+from skvae.data.inputs import as_table
+
 
 @dataclass
 class Rank:
@@ -100,7 +102,8 @@ def give_validation_rows(client, ranks, X_val):
             near = [rank for rank in ranks if rank.address in holders] or ranks
             min((rank.arguments[-1] for rank in near), key=len).append(chunk)
         return
-    for rank, part in zip(ranks, _parts(X_val, len(ranks)), strict=True):
+    parts = _parts(as_table(X_val, "X_val"), len(ranks))
+    for rank, part in zip(ranks, parts, strict=True):
         if part.shape[0] > 0:
             rank.arguments[-1].append(client.scatter(part, workers=[rank.address], hash=False))
 
@@ -115,10 +118,12 @@ def _with_rows(client, chunks, name):
 
 
 def _parts(X, n_parts):
-    """Return consecutive parts of the rows of a table, of nearly equal sizes."""
+    """Return consecutive parts of the validation rows, of nearly equal sizes."""
     if issparse(X):
         X = X.tocsr()
     X = X if hasattr(X, "shape") else np.asarray(X)
+    if len(X.shape) != 2 or X.shape[0] == 0:
+        raise ValueError(f"X_val must be a table of at least one row, got shape {X.shape}.")
     rows = X.iloc if hasattr(X, "iloc") else X
     ends = np.linspace(0, X.shape[0], n_parts + 1).astype(int)
     return [rows[start:end] for start, end in pairwise(ends)]

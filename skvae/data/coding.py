@@ -24,11 +24,11 @@ def fit_column(table, j, is_listed, keep_declared):
     if not _is_usable(kind, is_category):
         # At once, so that the user need not try again for each of them.
         others = [
-            j if table.names is None else table.names[j]
-            for j in range(j + 1, table.shape[1])
-            if table.kind(j) == kind and not _is_usable(kind, is_listed[j])
+            table.place(other)
+            for other in range(j + 1, table.shape[1])
+            if table.kind(other) == kind and not _is_usable(kind, is_listed[other])
         ]
-        refuse(table.place(j), kind, table.dtype(j), table.text_remedy, others)
+        refuse(table.place(j), kind, table.dtype(j), table.text_remedy, others=others)
     column = table.column(j, CATEGORY if is_category else kind)
     if is_category and not column.levels:
         raise ValueError(f"In {table.place(j)} of X: it has no categories. Drop it.")

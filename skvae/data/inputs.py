@@ -11,7 +11,7 @@ from sklearn import get_config
 from torch.utils.data import DataLoader, Dataset
 
 from skvae.data.columns import column_labels
-from skvae.data.kinds import REFUSED
+from skvae.data.kinds import refuse
 
 # Names of dtypes in NumPy, pandas, polars and Arrow, by their kind.
 _TEMPORAL = {
@@ -135,10 +135,12 @@ def _refuse_images(X, name):
 
 
 def _refuse_dates(X, name):
-    """Raise ValueError for a column of dates or durations, which would become numbers."""
-    for place, kind in _temporal_columns(X):
-        has, remedy = REFUSED[kind]
-        raise ValueError(f"In {place} of {name}: it has {has}. {remedy}")
+    """Raise ValueError for columns of dates or durations, which would become numbers."""
+    columns = _temporal_columns(X)
+    if columns:
+        place, first = columns[0]
+        others = [other for other, kind in columns[1:] if kind == first]
+        refuse(place, first, others=others, name=name)
 
 
 def _temporal_columns(X):

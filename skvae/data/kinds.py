@@ -30,6 +30,9 @@ REFUSED = {
     ),
 }
 
+# How many other columns of such a kind an error lists.
+_MAX_LISTED = 10
+
 # Types of Python objects by kind; the first that fits counts.
 _KINDS_OF_OBJECTS = {
     FLAG: (bool, np.bool_),
@@ -76,13 +79,15 @@ class Column:
         return self.levels if self.declared is None else self.declared
 
 
-def refuse(place, kind, dtype, text_remedy, others=()):
+def refuse(place, kind, dtype="", text_remedy="", *, others=(), name="X"):
     """Raise ValueError for a column of a kind that is not accepted, and name others of it."""
     has, remedy = REFUSED[kind]
+    more = f" and {len(others) - _MAX_LISTED} more" if len(others) > _MAX_LISTED else ""
+    listed = ", ".join(others[:_MAX_LISTED])
     raise ValueError(
-        f"In {place} of X: it has {has.format(dtype=dtype)}. "
+        f"In {place} of {name}: it has {has.format(dtype=dtype)}. "
         + remedy.format(text_remedy=text_remedy)
-        + (f" The same holds for {others}." if others else "")
+        + (f" The same holds for {listed}{more}." if others else "")
     )
 
 

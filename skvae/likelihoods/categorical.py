@@ -55,9 +55,8 @@ class Categorical(Likelihood):
             category, number = (names[kinds.index(kind)] for kind in (CATEGORY, NUMBER))
             raise ValueError(
                 f"The column {number!r} of X has numbers, and {category!r} has categories: the "
-                "Categorical likelihood takes one kind. Make categories of the numbers, with "
-                f"X.astype({{{number!r}: 'category'}}), or name all of them in "
-                "categorical_features."
+                "Categorical likelihood takes one kind. List all of them in "
+                "categorical_features, or use likelihood='auto'."
             )
         return super().for_columns(kinds, n_levels, names)
 
