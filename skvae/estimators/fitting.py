@@ -8,7 +8,6 @@ import torch
 
 from skvae.components import resolve
 from skvae.data.chunks import map_parts, parts_of
-from skvae.data.kinds import NUMBER
 from skvae.data.missing import check_has_values
 from skvae.data.rows import open_rows
 from skvae.data.tables import library_of_frame
@@ -20,7 +19,7 @@ from skvae.estimators.agreement import (
 )
 from skvae.estimators.fit_warnings import warn_of_warmup
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
-from skvae.estimators.validation import check_image_shape
+from skvae.estimators.validation import check_image_shape, likelihood_for_columns
 from skvae.group import ALONE
 from skvae.machine import resolve_device, training_dtype
 from skvae.model.architecture import Architecture, initialize
@@ -297,16 +296,6 @@ class Training:
             attributes["latent_kl_"] = mean_latent_kl(module, self.setup.rows, group)
         check_same_result(group, attributes)
         return attributes
-
-
-def likelihood_for_columns(likelihood, encoding, n_features):
-    """Return a likelihood for the columns of a table with this encoding, or of numbers."""
-    if encoding is None:
-        return likelihood.for_columns(
-            [NUMBER] * n_features, [0] * n_features, range(n_features)
-        )
-    names = encoding.names or range(n_features)
-    return likelihood.for_columns(encoding.kinds, encoding.n_levels, names)
 
 
 def _architecture(estimator, n_features):

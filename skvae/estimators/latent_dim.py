@@ -5,8 +5,7 @@ import torch
 
 from skvae.components import resolve
 from skvae.data.rows import open_rows
-from skvae.estimators.fitting import likelihood_for_columns
-from skvae.estimators.validation import fit_encoding, is_encoded
+from skvae.estimators.validation import fit_encoding, is_encoded, likelihood_for_columns
 from skvae.likelihoods import LIKELIHOODS
 from skvae.model.completion import Completion
 

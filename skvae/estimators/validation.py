@@ -18,6 +18,7 @@ from skvae.data.columns import column_name, errors_name_columns
 from skvae.data.encoding import TableEncoding
 from skvae.data.inputs import as_table, check_rows_only
 from skvae.data.joint_columns import join_encodings
+from skvae.data.kinds import NUMBER
 from skvae.data.missing import masked_as_nan
 from skvae.data.tables import library_of_frame
 from skvae.group import joined
@@ -76,6 +77,16 @@ def fit_encoding(X, categorical_features, *, keep_declared=False):
 def is_encoded(encoding):
     """Whether rows of a table with this encoding, or None, are not just its numbers."""
     return encoding is not None and not encoding.only_numbers
+
+
+def likelihood_for_columns(likelihood, encoding, n_features):
+    """Return a likelihood for the columns of a table with this encoding, or of numbers."""
+    if encoding is None:
+        return likelihood.for_columns(
+            [NUMBER] * n_features, [0] * n_features, range(n_features)
+        )
+    names = encoding.names or range(n_features)
+    return likelihood.for_columns(encoding.kinds, encoding.n_levels, names)
 
 
 def validate_rows(estimator, X, *, reset, min_rows, keep_declared=False):
