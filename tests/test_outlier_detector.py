@@ -9,7 +9,6 @@ import skops.io
 from missing_cases import linear_table
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -155,15 +154,6 @@ def test_its_model_is_as_one_that_was_fitted_itself(table):
     model = detector(latent_dim=2).fit(X)
     vae = VAETransformer(2, max_iter=0, random_state=0).fit(X[model.support_])
     assert set(vars(model.vae_)) == set(vars(vae))
-
-
-@pytest.mark.parametrize("estimator", [VAEOutlierDetector, VAETransformer])
-def test_warnings_point_to_the_line_of_the_user(estimator, table):
-    model = estimator(2, max_iter=2, kl_warmup=2, early_stopping=False, random_state=0)
-    with pytest.warns() as caught:
-        model.fit(table[0])
-    assert {each.category for each in caught} == {UserWarning, ConvergenceWarning}
-    assert {each.filename for each in caught} == {__file__}
 
 
 def test_weights_of_rows_are_refused_with_what_to_do(table):

@@ -9,6 +9,7 @@ from dask.utils import parse_timedelta
 from distributed import get_client
 from sklearn.base import clone
 
+from skvae.callers import stacklevel_of_user
 from skvae.dask.placement import (
     compute_chunks,
     give_validation_rows,
@@ -122,7 +123,7 @@ def _trained(estimator, method, client, ranks, seconds):
         ends_early=method == "fit",
     )[0]
     for message, category in issued:
-        warnings.warn(message, category, stacklevel=3)
+        warnings.warn(message, category, stacklevel=stacklevel_of_user())
     return fitted
 
 

@@ -11,6 +11,7 @@ from sklearn.utils.validation import (
     _get_feature_names,
 )
 
+from skvae.callers import stacklevel_of_user
 from skvae.data.array_tables import ArrayTable
 from skvae.data.coding import encode_categories, encode_numbers, fit_column
 from skvae.data.frames import fill_missing, missing_cells
@@ -279,5 +280,5 @@ def _warn_unseen(unseen):
             f"X has categories that fit did not see: {'; '.join(listed)}. They count as "
             "missing values.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=stacklevel_of_user(),
         )

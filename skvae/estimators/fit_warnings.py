@@ -6,10 +6,9 @@ from functools import partial
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skvae.callers import stacklevel_of_user
 from skvae.training.diagnosis import COLLAPSED, convergence_warning, why_start_was_best
 
-# From the warning through `fit`, `_train` and their decorators to the caller of `fit`.
-_STACKLEVEL = 6
 # A latent dimension with a smaller KL, in nats, counts as unused.
 _COLLAPSED_KL = 0.01
 
@@ -29,7 +28,7 @@ def warn_of_warmup(training):
                 " Early stopping only keeps a state from after the warm-up, and here "
                 "there is none: the model stays at its start."
             )
-        warnings.warn(message, UserWarning, stacklevel=_STACKLEVEL - 1)
+        warnings.warn(message, UserWarning, stacklevel=stacklevel_of_user())
 
 
 def warn_of_result(training, result):
@@ -41,7 +40,7 @@ def warn_of_result(training, result):
             f"Training interrupted by user: {name} did {len(result.history['loss'])} of "
             f"{epochs} epochs, and the best state so far was kept.",
             UserWarning,
-            stacklevel=_STACKLEVEL,
+            stacklevel=stacklevel_of_user(),
         )
     about_start = partial(
         why_start_was_best,
@@ -52,7 +51,9 @@ def warn_of_result(training, result):
     )
     message = convergence_warning(name, result, epochs, training.likely_cause, about_start)
     if message is not None:
-        warnings.warn(message, ConvergenceWarning, stacklevel=_STACKLEVEL)
+        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel_of_user())
     largest_kl = np.max(getattr(estimator, "latent_kl_", np.inf))
     if epochs > 0 and setup.objective.beta > 0 and largest_kl < _COLLAPSED_KL:
-        warnings.warn(COLLAPSED.format(name), ConvergenceWarning, stacklevel=_STACKLEVEL)
+        warnings.warn(
+            COLLAPSED.format(name), ConvergenceWarning, stacklevel=stacklevel_of_user()
+        )

@@ -13,6 +13,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from skvae.callers import stacklevel_of_user
 from skvae.data.frames import append_columns
 from skvae.data.inputs import as_table
 from skvae.data.missing import masked_as_nan
@@ -236,7 +237,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             warnings.warn(
                 "Features without any value in fit have some now; they are dropped.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=stacklevel_of_user(),
             )
         filled = self.vae_.impute(
             known, sample=self.sample_posterior, random_state=self.random_state

@@ -13,6 +13,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skvae.callers import stacklevel_of_user
 from skvae.data.chunks import Chunks, map_parts, parts_of
 from skvae.data.columns import column_name, errors_name_columns
 from skvae.data.encoding import TableEncoding
@@ -186,7 +187,7 @@ def _check_validation_names(estimator, X_val):
                 f"{'X_val' if named else 'X'} has feature names, but "
                 f"{'X' if named else 'X_val'} has none: their order is not checked.",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=stacklevel_of_user(),
             )
     except ValueError as error:
         raise ValueError(f"X_val has other columns than X. {error}") from error

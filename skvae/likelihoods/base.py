@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from skvae.callers import stacklevel_of_user
 from skvae.components import Component
 from skvae.data.columns import column_name
 from skvae.data.kinds import CATEGORY
@@ -225,7 +226,7 @@ class Likelihood(Component):
                 f"[{low:g}, {high:g}], the support of the {type(self).__name__} likelihood, "
                 "and were clipped to it.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=stacklevel_of_user(),
             )
         return clipped(X, low, high)
 

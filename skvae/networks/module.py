@@ -7,6 +7,7 @@ import warnings
 import torch
 from torch import nn
 
+from skvae.callers import stacklevel_of_user
 from skvae.networks.base import Body, Network
 from skvae.randomness import seed_torch
 
@@ -138,7 +139,7 @@ def _warn_of_bounded(module, rows):
             "1. A likelihood takes raw outputs, such as logits, and applies it itself: leave "
             "it out.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=stacklevel_of_user(),
         )
 
 

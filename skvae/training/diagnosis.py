@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from skvae.callers import stacklevel_of_user
 from skvae.data.columns import column_name
 from skvae.data.rows import dense, extremes
 
@@ -132,7 +133,7 @@ def warn_of_overflow(rows, lost):
         f"The results of {lost.sum()} of {rows.shape[0]} rows overflow {rows.dtype}: they "
         f"are too far from the training rows. {span}: check its units and outliers.{remedy}",
         UserWarning,
-        stacklevel=4,
+        stacklevel=stacklevel_of_user(),
     )
 
 
