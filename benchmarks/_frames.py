@@ -50,7 +50,7 @@ class Skvae:
 
 
 class LongerSkvae(Skvae):
-    """A larger network, larger batches and a lower rate: about four times the time."""
+    """A larger network, larger batches and a lower rate: three times the time."""
 
     settings = {
         "latent_dim": 10,
