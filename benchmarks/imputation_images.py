@@ -86,13 +86,13 @@ def main():
 
 def draw(test, damaged, filled, path):
     """Draw ten test images, damaged and filled, below each other."""
-    rows = {"original": test}
+    rows = [("original", test)]
     for part, X in damaged.items():
-        rows[part] = X
-        rows |= {name: images for (name, each), images in filled.items() if each == part}
+        rows.append((part, X))
+        rows += [(name, images) for (name, each), images in filled.items() if each == part]
     figure, axes = plt.subplots(len(rows), 10, figsize=(7, 0.72 * len(rows)))
     colours = plt.get_cmap("gray_r").with_extremes(bad="tab:orange")
-    for line, (name, images) in zip(axes, rows.items(), strict=True):
+    for line, (name, images) in zip(axes, rows, strict=True):
         for ax, image in zip(line, images[:10], strict=True):
             ax.imshow(image.reshape(28, 28), cmap=colours, vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
