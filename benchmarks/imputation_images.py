@@ -2,7 +2,7 @@
 
     python benchmarks/imputation_images.py --picture filled.png
 
-All 60,000 training images lack a random half of their pixels. Test images lack a random half,
+All training images lack a random half of their pixels. Test images lack a random half,
 or their lower half: mean squared error of the missing pixels (grey values in [0, 1]) beside a
 factor analysis by EM of the same number of dimensions, fitted to 5,000 of the images, and the
 means of the pixels; and the log-likelihood, in nats per image, of the pixels that are there.
