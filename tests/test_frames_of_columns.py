@@ -252,6 +252,18 @@ def test_an_array_of_numbers_is_gaussian_to_the_last_bit(iris):
     np.testing.assert_array_equal(auto.score_samples(iris), gaussian.score_samples(iris))
 
 
+def test_a_mixed_part_names_its_own_columns(frame):
+    inner = Mixed([("job", "categorical", ["job"]), ("owner", "bernoulli", ["owner"])])
+    numbers = ("numbers", Gaussian(), ["age", "gain", "weight"])
+    nested = Mixed([("kinds", inner, ["owner", "job"]), numbers])
+    flat = Mixed([*inner.parts, numbers])
+    scores = [fitted(frame, likelihood=each).score(frame) for each in (nested, flat)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+    outside = Mixed([("a", "gaussian", ["age"]), ("b", "bernoulli", ["owner"])])
+    with pytest.raises(ValueError, match=r"part 'kinds' .*age"):
+        fitted(frame, likelihood=Mixed([("kinds", outside, ["owner", "job"]), numbers]))
+
+
 REFUSED = {
     "gaussian": "column 'job' of X has categories, which the Gaussian likelihood",
     "two parts": "'age'",

@@ -61,7 +61,7 @@ def losses_of_one_process(model, X, counts):
             loss.backward()
             steps.step()
             total += loss.item() * len(x)
-        losses.append(total / len(rows) - training.log_jacobian)
+        losses.append(total / len(rows) - training.log_jacobians.training)
     return losses
 
 

@@ -126,7 +126,6 @@ def test_columns_are_named_as_the_table_names_them():
         ("no such", ValueError, "part 'a' .*: Unknown likelihood 'no such'"),
         (3, TypeError, "part 'a' .*: The 'likelihood' parameter"),
         (Gaussian(noise=-1), ValueError, "part 'a' .*: The 'noise' parameter"),
-        (Mixed([("b", "gaussian", [0])]), TypeError, "part 'a' .*: it is Mixed itself"),
     ],
 )
 def test_a_part_that_is_no_likelihood_is_refused_by_name(part, kind, message):

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from sklearn.utils import _safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils.metaestimators import _BaseComposition
 
@@ -90,9 +91,7 @@ class Mixed(Likelihood, _BaseComposition):
         self._validate_names([name for name, *_ in self.parts])
         for name, likelihood, _ in self.parts:
             with _naming_part(name):
-                likelihood = resolve(likelihood, LIKELIHOODS)
-                if isinstance(likelihood, Mixed):
-                    raise TypeError("it is Mixed itself; write its parts among the others.")
+                resolve(likelihood, LIKELIHOODS)
 
     # -- the columns of the parts ----------------------------------------------------------
 
@@ -117,7 +116,7 @@ class Mixed(Likelihood, _BaseComposition):
             for name, likelihood, columns in self.parts
         ]
         _check_partition(parts, table.shape[1], feature_names)
-        return Mixed(parts)
+        return Mixed([_resolve_inner(*part, table, feature_names) for part in parts])
 
     def members(self):
         """Return name, likelihood and columns of each part, after `resolve_columns`."""
@@ -263,6 +262,16 @@ def _positions(name, columns, table):
         if isinstance(columns, slice) and columns == slice(None):
             return list(range(table.shape[1]))
         return [int(j) for j in _get_column_indices(table, columns)]
+
+
+def _resolve_inner(name, part, columns, table, feature_names):
+    """Return a part; if it is Mixed itself, its parts have positions among its own columns."""
+    if isinstance(part, Mixed):
+        own = _safe_indexing(table, columns, axis=1)
+        names = None if feature_names is None else np.asarray(feature_names)[columns]
+        with _naming_part(name):
+            part = part.resolve_columns(own, names)
+    return name, part, columns
 
 
 def _check_partition(parts, n_features, feature_names):
