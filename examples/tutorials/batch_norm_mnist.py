@@ -4,7 +4,13 @@ Batch-normalised convolutional VAEs on MNIST
 
 A small one of 24,641 parameters, and, with ``--dcgan``, the DCGAN-like one of four layers of
 5x5 convolutions, for a GPU.
+
+.. image:: /../examples/images/tutorials/batch_norm_mnist.png
+   :alt: Digits decoded on a grid over the latent plane, from sevens above to zeros below
+   :width: 80%
 """
+
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/batch_norm_mnist.png'
 
 import sys
 

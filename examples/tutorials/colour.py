@@ -5,7 +5,13 @@ Images in colour
 A row is a flattened image, channels last: ``image_shape=(32, 32, 3)``. `cifar10_sample.npz`
 with 4000 of CIFAR-10's images is expected in scikit-learn's data folder. With its default
 parameters the model starts as PCA, and keeps what is best on held-out images.
+
+.. image:: /../examples/images/tutorials/colour.png
+   :alt: Ten photographs of 32 by 32 pixels, and below them their blurred reconstructions
+   :width: 80%
 """
+
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/colour.png'
 
 import numpy as np
 from sklearn.datasets import get_data_home
