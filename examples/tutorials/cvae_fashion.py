@@ -3,7 +3,13 @@ Convolutional VAE on binarised Fashion-MNIST
 ============================================
 
 Pixels are rounded to zeros and ones, and the ELBO is estimated wholly by draws.
+
+.. image:: /../examples/images/tutorials/cvae_fashion.png
+   :alt: Clothes decoded on a grid over the latent plane: coats, bags, boots, shoes and trousers
+   :width: 80%
 """
+
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/cvae_fashion.png'
 
 from sklearn.datasets import fetch_openml
 
