@@ -8,7 +8,7 @@ from inspect import signature
 
 import numpy as np
 
-from skvae.training.result import in_data_units
+from skvae.training.result import last_in_data_units
 
 # Says whether a training is to stop, of one that another process started.
 _should_stop = ContextVar("should_stop", default=lambda: False)
@@ -94,11 +94,11 @@ class Progress:
     def end_epoch(self, history, prints=True):
         """End an epoch, print its losses in `history`, and return whether to stop training."""
         if prints and self.log_jacobians is not None:
-            histories = in_data_units(history, self.log_jacobians)
+            values = last_in_data_units(history, self.log_jacobians)
             line = f"Epoch {len(history['loss'])}"
             for name in ("loss", "validation_loss"):
-                if name in history:
-                    line += f", {name} = {histories[name][-1]:.4f}"
+                if name in values:
+                    line += f", {name} = {values[name]:.4f}"
             print(line)
         return (self.tasks is not None and self.tasks.end_epoch(history)) or self.interrupted
 
@@ -220,8 +220,7 @@ class CallbackTasks:
             # The epoch was interrupted within this part.
             self._end(self._part, self._current)
             self._part = None
-        histories = in_data_units(history, self.log_jacobians)
-        self._epoch.epoch_history = {name: float(h[-1]) for name, h in histories.items()}
+        self._epoch.epoch_history = last_in_data_units(history, self.log_jacobians)
         return self._end(self._epoch, self._current)
 
     def _begin(self, parent, name, n_subtasks=0, current=None):

@@ -108,6 +108,12 @@ def in_data_units(history, log_jacobians):
     return {name: np.asarray(values) + shifts[name] for name, values in history.items()}
 
 
+def last_in_data_units(history, log_jacobians):
+    """Return the values of a history's last epoch, in the units of the data."""
+    last = {name: values[-1:] for name, values in history.items()}
+    return {name: float(h[0]) for name, h in in_data_units(last, log_jacobians).items()}
+
+
 def join_histories(first, second):
     """Concatenate two histories; terms that one of them lacks are NaN there."""
     names = {**first, **second}
