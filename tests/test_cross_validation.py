@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.networks import MLP
+from skvae.training import folds
 from skvae.training.cross_validation import fit_cross_validated
 
 # Dropout, of next to nothing, keeps the folds from being trained as one module: a bound that
@@ -100,6 +101,20 @@ def test_folds_together_choose_as_well_as_one_by_one():
     assert together.best_score == pytest.approx(alone.best_score, abs=0.5)
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
+def test_epochs_evaluated_together_are_chosen_as_one_at_a_time(likelihood, monkeypatch):
+    X = curve(80) if likelihood == "gaussian" else (curve(80) > 0).astype(float)
+    options = {"epochs": 21, "likelihood": LIKELIHOODS[likelihood](), "learning_rate": 0.02}
+    together = fitted(X, **options)
+    monkeypatch.setattr(folds, "_STATES", 1)
+    alone = fitted(X, **options)
+    assert together.history["loss"] == alone.history["loss"]
+    assert len(alone.history["loss"]) > 8
+    for name, values in together.history.items():
+        np.testing.assert_allclose(values, alone.history[name], rtol=1e-5)
+    assert torch.allclose(state(together.module), state(alone.module), rtol=1e-5)
+
+
 # -- the noise ------------------------------------------------------------------------
 
 
@@ -154,7 +169,13 @@ class PartlyLost(Scripted):
 def epochs_chosen(bound):
     n_epochs = len(bound.losses) - 1
     # A fixed noise: no residuals of the held-out rows take part.
-    start, setup = make_setup(curve(30), epochs=n_epochs, likelihood=Gaussian(0.5), bound=bound)
+    start, setup = make_setup(
+        curve(30),
+        epochs=n_epochs,
+        likelihood=Gaussian(0.5),
+        bound=bound,
+        network=ONE_BY_ONE,
+    )
     result = fit_cross_validated(start, setup, 5)
     # What is kept is the start where no epoch is better; one epoch is done all the same.
     at_start = torch.equal(state(start(setup.rows)), state(result.module))

@@ -66,11 +66,11 @@ def test_folds_as_one_module_are_evaluated_as_each_alone(likelihood, posterior, 
         with torch.no_grad():
             for name, parameter in group.module.named_parameters():
                 parameter.copy_(trained[name][k])
-    expected = alone.evaluate()
+    expected = alone.evaluate([alone.copy_state()])[0]
     for batch_rows in (1000, 7):
         monkeypatch.setattr(rows_module, "BATCH_ROWS", batch_rows)
         monkeypatch.setattr(rows_module, "BATCH_ELEMENTS", 0)
-        found = together.evaluate()
+        found = together.evaluate([together.copy_state()])[0]
         np.testing.assert_allclose(found.terms, expected.terms, rtol=1e-4, atol=1e-4)
         assert (found.noise is None) == (likelihood != "gaussian")
         if found.noise is not None:
@@ -122,14 +122,31 @@ def test_the_first_folds_module_is_taken_from_a_copy_of_the_state(network):
 
 def test_the_model_of_all_rows_has_no_part_in_the_evaluation():
     folds, *_ = trained_folds()
-    before = folds.evaluate()
+    before = folds.evaluate([folds.copy_state()])[0]
     with torch.no_grad():
         for parameter in folds.groups[0].module.parameters():
             parameter[-1] = torch.nan
-    after = folds.evaluate()
+    after = folds.evaluate([folds.copy_state()])[0]
     assert before.terms == after.terms
     assert torch.equal(before.noise, after.noise)
     assert state(folds.whole).isfinite().all()
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("likelihood", [Gaussian(), Gaussian(0.5)])
+def test_states_together_are_evaluated_as_each_alone(likelihood, posterior):
+    start, setup = make_setup(
+        curve(33), likelihood=likelihood, posterior=POSTERIORS[posterior]()
+    )
+    folds = Folds(start, setup, 4)
+    states = [folds.copy_state() for _ in folds.train()]
+    alone = [folds.evaluate([state])[0] for state in states]
+    for found, expected in zip(folds.evaluate(states), alone, strict=True):
+        np.testing.assert_allclose(found.terms, expected.terms, rtol=1e-5)
+        assert (found.noise is None) == (expected.noise is None)
+        if found.noise is not None:
+            torch.testing.assert_close(found.noise, expected.noise, rtol=1e-5, atol=0)
+    assert len({evaluation.loss for evaluation in alone}) == len(states) == 3
 
 
 # -- the noise ------------------------------------------------------------------------
@@ -144,8 +161,8 @@ def test_held_out_rows_are_scored_under_the_noise_that_they_show(name):
         likelihood = likelihood.for_data(X)
     start, setup = make_setup(X, likelihood=likelihood, network=ONE_BY_ONE)
     folds = Folds(start, setup, 5)
-    loss, reconstruction, kl = folds.evaluate().terms
-    noise, rows = folds.evaluate().noise, []
+    loss, reconstruction, kl = folds.evaluate([folds.copy_state()])[0].terms
+    noise, rows = folds.evaluate([folds.copy_state()])[0].noise, []
     for module, _, _, held_out, _ in folds.groups:
         module.decoder.head.set_noise(noise.float())
         eps = folds.eps[:, : len(held_out)]

@@ -113,6 +113,11 @@ class MLPBody(Body):
 
     def run(self, x):
         """Map rows ``(..., n, n_in)`` to ``(..., n, n_out)``."""
+        if x.ndim == 4 and self.output.weight.ndim == 3:
+            # Several draws for each of several models: products of matrices, not of stacks
+            # of them, for which the weights would be copied.
+            raw = self.run(x.transpose(0, 1).flatten(1, 2))
+            return raw.unflatten(1, (len(x), -1)).transpose(0, 1)
         raw = self.output(self.hidden(x))
         return raw if self.linear_map is None else self.linear_map(x, added=raw)
 

@@ -82,11 +82,30 @@ class FoldsResult:
     state: dict | None = None
     diverged: bool = False
 
+    def add(self, states, may_keep, evaluations):
+        """Add the evaluations of the next epochs.
+
+        Parameters
+        ----------
+        states : list of dict
+        may_keep : list of bool
+            Whether an epoch can be the best.
+        evaluations : list of Evaluation
+        """
+        for state, eligible, evaluation in zip(states, may_keep, evaluations, strict=True):
+            record_terms(self.history, evaluation.terms, "validation_")
+            better = evaluation.loss < self.evaluations[self.best].loss
+            self.evaluations.append(evaluation)
+            if better and eligible:
+                self.best, self.state = len(self.evaluations) - 1, state
+
 
 def _cross_validate(setup, folds):
     """Train the folds and evaluate them after each epoch; return the FoldsResult."""
-    found = FoldsResult([folds.evaluate()])
-    epochs = folds.train()
+    found = FoldsResult(folds.evaluate([folds.copy_state()]))
+    # Callbacks see each evaluation at the end of its epoch.
+    n_together = folds.n_together if setup.progress.tasks is None else 1
+    epochs, states, may_keep = folds.train(), [], []
     # All planned epochs: training first moves away from the closed-form start, and much of
     # the improvement comes when the learning rate falls.
     for done in range(1, setup.plan.epochs + 1):
@@ -96,16 +115,16 @@ def _cross_validate(setup, folds):
         record_terms(found.history, terms[:, : folds.n_splits].mean(axis=1))
         if folds.has_whole:
             found.of_whole.append(terms[:, -1])
-        evaluation = folds.evaluate()
-        record_terms(found.history, evaluation.terms, "validation_")
-        better = evaluation.loss < found.evaluations[found.best].loss
-        found.evaluations.append(evaluation)
-        past_warmup = done > setup.objective.warmup_left or setup.progress.interrupted
-        if better and past_warmup:
-            found.best, found.state = done, folds.copy_state()
+        states.append(folds.copy_state())
+        may_keep.append(done > setup.objective.warmup_left or setup.progress.interrupted)
+        if len(states) == n_together:
+            found.add(states, may_keep, folds.evaluate(states))
+            states, may_keep = [], []
         # The lines that are printed are those of the final training.
         if setup.progress.end_epoch(found.history, prints=False) or found.diverged:
             break
+    if states:
+        found.add(states, may_keep, folds.evaluate(states))
     return found
 
 

@@ -123,7 +123,7 @@ def held_out_noise(head, residuals, sizes, counts):
     Parameters
     ----------
     head : LikelihoodHead
-    residuals : Tensor of shape (n_folds, n_noises)
+    residuals : Tensor of shape (..., n_folds, n_noises)
         Sums of the squared residuals of each fold, in model units.
     sizes : Tensor of shape (n_folds,)
         Number of rows of each fold.
@@ -132,16 +132,16 @@ def held_out_noise(head, residuals, sizes, counts):
 
     Returns
     -------
-    Tensor of shape (n_noises,)
+    Tensor of shape (..., n_noises)
     """
-    pooled, n_values = residuals.sum(0), counts.sum(0)
+    pooled, n_values = residuals.sum(-2, keepdim=True), counts.sum(0)
     others = _mean_or_one(pooled - residuals, n_values - counts)
     shrinkages = _SHRINKAGES.to(sizes) * (_FULL_SHRINKAGE_ROWS / n_values.mean()).clamp(max=1)
-    noises = head.shrink(others, shrinkages[:, None, None])
+    noises = head.shrink(others, shrinkages.view(-1, *[1] * residuals.ndim))
     each = head.expected_log_probs(_mean_or_one(residuals, counts), noises)
     densities = (each * (counts / sizes[:, None])).sum(-1)
-    best = (sizes * densities).sum(-1).argmax()
-    return head.shrink(_mean_or_one(pooled, n_values), shrinkages[best])
+    best = shrinkages[(sizes * densities).sum(-1).argmax(0)]
+    return head.shrink(_mean_or_one(pooled.squeeze(-2), n_values), best.unsqueeze(-1))
 
 
 def _mean_or_one(sums, counts):

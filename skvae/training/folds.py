@@ -1,5 +1,6 @@
 """The folds of a cross-validation: their modules, trained and evaluated together."""
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,10 @@ from skvae.training.evaluation import (
 )
 from skvae.training.loop import train_epochs
 from skvae.training.steps import make_optimizer
+
+# Most states that are evaluated together, and most elements of their parameters: small
+# evaluations spend their time on calls of operations.
+_STATES, _STATE_ELEMENTS = 8, 2**20
 
 
 class Evaluation(NamedTuple):
@@ -40,7 +45,7 @@ class _Group(NamedTuple):
     optimizer : Optimizer
     kept : Tensor of shape (n,) or RowsOfEach
         The rows to train on.
-    held_out : Tensor of shape (n_modules, n_held) or (n_held,)
+    held_out : Tensor of shape (n_folds, n_held) or (n_held,)
         Indices of the others.
     counted : Tensor of the same shape
         1 for a held-out row, 0 for one that makes the folds equally long.
@@ -93,6 +98,8 @@ class Folds:
         The model of all rows at its start.
     has_whole : bool
         Whether its training is that of the last of the modules.
+    n_together : int
+        Number of states that `evaluate` takes at most.
     """
 
     def __init__(self, start, setup, n_splits):
@@ -111,7 +118,14 @@ class Folds:
         self.has_whole = all(module.can_batch for module in modules)
         group = self._together if self.has_whole else self._one_by_one
         self.groups = group(modules, *zip(*splits, strict=True))
-        self._parameters = list(self.groups[0].module.named_parameters())
+        module = self.groups[0].module
+        self._parameters = list(module.named_parameters())
+        self.n_together, self._evaluated = 1, None
+        if self.has_whole:
+            n_elements = sum(parameter.numel() for _, parameter in self._parameters)
+            self.n_together = min(_STATES, 1 + _STATE_ELEMENTS // n_elements)
+            # Another module, as changing the mode of the one in training takes time.
+            self._evaluated = copy.deepcopy(module).eval()
         n_held = [len(held_out) for _, held_out in splits]
         self.sizes = torch.tensor(n_held, dtype=torch.float64, device=rows.device)
         self.counts = self._value_counts()
@@ -137,14 +151,13 @@ class Folds:
         counted = torch.stack([places < len(indices) for indices in held_out]).float()
         held_out = [indices[places.clamp(max=len(indices) - 1)] for indices in held_out]
         kept = torch.stack([indices[:n_kept] for indices in kept])
-        # Nothing is held out from the model of all rows: any rows will do, uncounted.
         return [
             _Group(
                 module,
                 make_optimizer(module, self.setup.plan),
                 RowsOfEach(kept, len(self.setup.rows)),
-                torch.stack([*held_out, held_out[0]]),
-                torch.cat([counted, torch.zeros(1, n_held)]).to(self.setup.rows.device),
+                torch.stack(held_out),
+                counted.to(self.setup.rows.device),
             )
         ]
 
@@ -206,23 +219,39 @@ class Folds:
                     for kind, moment in moments.items()
                 }
 
-    def evaluate(self):
-        """Evaluate all held-out rows, each with the module that was not trained on it."""
-        # Of the folds alone: nothing is held out from the model of all rows.
-        sums = torch.cat([self._sums(group) for group in self.groups])[: self.n_splits]
-        terms = sums[:, :3].sum(0) / self.sizes.sum()
+    def evaluate(self, states):
+        """Evaluate all held-out rows, each with the module that was not trained on it.
+
+        Parameters
+        ----------
+        states : list of dict
+            At most `n_together` copies that `copy_state` returned. Of folds that are not
+            batched it must be that of the present state.
+
+        Returns
+        -------
+        list of Evaluation
+        """
+        if self.has_whole:
+            self._load_folds(states)
+            sums = self._sums(self._evaluated, self.groups[0], len(states))
+        else:
+            sums = [self._sums(group.module.eval(), group, 1) for group in self.groups]
+            sums = torch.stack(sums)[None]
+        terms = sums[..., :3].sum(1) / self.sizes.sum()
         if not self.sets_noise:
-            return Evaluation(terms.tolist(), None)
+            return [Evaluation(each, None) for each in terms.tolist()]
         n_noises = self.head.n_noises
-        residuals, others = sums[:, 3:].split((n_noises, sums.shape[1] - 3 - n_noises), dim=1)
+        residuals, others = sums[..., 3:].tensor_split([n_noises], dim=-1)
         noise = held_out_noise(self.head, residuals, self.sizes, self.counts)
         n_values = self.counts.sum(0)
-        each = self.head.expected_log_probs(residuals.sum(0) / n_values.clamp(min=1), noise)
-        reconstruction = float((each * (n_values / self.sizes.sum())).sum(-1))
-        reconstruction += float(others.sum() / self.sizes.sum())
-        kl = float(terms[2])
+        each = self.head.expected_log_probs(residuals.sum(1) / n_values.clamp(min=1), noise)
+        reconstruction = (each * (n_values / self.sizes.sum())).sum(-1)
+        reconstruction = reconstruction + others.sum((1, 2)) / self.sizes.sum()
+        kl = terms[:, 2]
         loss = self.setup.objective.beta * kl - reconstruction
-        return Evaluation([loss, reconstruction, kl], noise)
+        terms = torch.stack([loss, reconstruction, kl], dim=1).tolist()
+        return list(map(Evaluation, terms, noise))
 
     def _value_counts(self):
         """Return the numbers of values of each fold, by feature with a noise or for all."""
@@ -232,25 +261,34 @@ class Folds:
             value_counts(self.head, self.setup.rows[group.held_out], group.counted)
             for group in self.groups
         ]
-        return torch.cat([each.reshape(-1, each.shape[-1]) for each in counts])[: self.n_splits]
+        return torch.cat([each.reshape(-1, each.shape[-1]) for each in counts])
 
     @torch.no_grad()
-    def _sums(self, group):
-        """Return sums over the held-out rows of each module, in float64.
+    def _load_folds(self, states):
+        """Load states of the modules of the folds, one after the other, to evaluate them."""
+        n_folds = self.n_splits
+        for name, parameter in self._evaluated.named_parameters():
+            parameter.data = torch.cat([state[name][0][:n_folds] for state in states])
+
+    @torch.no_grad()
+    def _sums(self, module, group, n_states):
+        """Return sums over the held-out rows of a module, or (n_states, n_folds, ...) sums.
 
         They are those of the three terms or, if a noise is set, of what
         :func:`~skvae.training.evaluation.terms_and_residuals` returns.
         """
-        module, rows = group.module.eval(), self.setup.rows
-        eps = self.eps.unsqueeze(1) if module.n_batch_axes else self.eps
+        rows, is_batched = self.setup.rows, module.n_batch_axes > 0
+        eps = self.eps.unsqueeze(1) if is_batched else self.eps
         evaluate = terms_and_residuals if self.sets_noise else row_terms
         sums = 0
         for part in batches((group.held_out.shape[-1], rows.shape[1])):
             x = rows[group.held_out[..., part]]
+            x = x.repeat(n_states, 1, 1) if is_batched else x
             with limit_threads(x.numel()):
                 each = evaluate(self.setup.objective, module, x, eps[..., part, :])
+                each = each.unflatten(0, (n_states, -1)) if is_batched else each
                 sums = sums + (each * group.counted[..., part, None]).double().sum(-2)
-        return sums.reshape(-1, sums.shape[-1])
+        return sums
 
 
 @torch.no_grad()
