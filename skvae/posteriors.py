@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, register_kl
+from torch.nn.functional import hardtanh
 
 from skvae.components import Component
+from skvae.densities import standard_normal_kl
 
 __all__ = ["POSTERIORS", "Diagonal", "Full", "Posterior", "PosteriorHead"]
 
@@ -93,7 +95,7 @@ class DiagonalHead(PosteriorHead):
     def forward(self, raw):
         """Return q(z|x) with batch shape (n,) and event shape (latent_dim,)."""
         mean, log_scale = raw.split(self.latent_dim, dim=-1)
-        scale = log_scale.clamp(*_LOG_SCALE_RANGE).exp()
+        scale = _scales(log_scale)
         return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
 
     def spread(self, q):
@@ -112,7 +114,7 @@ class FullHead(PosteriorHead):
         """Return q(z|x) with batch shape (n,) and event shape (latent_dim,)."""
         k = self.latent_dim
         mean, log_scale, rest = raw.split((k, k, self.n_raw - 2 * k), dim=-1)
-        factor = torch.diag_embed(log_scale.clamp(*_LOG_SCALE_RANGE).exp())
+        factor = torch.diag_embed(_scales(log_scale))
         row, column = torch.tril_indices(k, k, offset=-1, device=raw.device)
         factor[..., row, column] = rest
         return MultivariateNormal(mean, scale_tril=factor, validate_args=False)
@@ -120,6 +122,11 @@ class FullHead(PosteriorHead):
     def spread(self, q):
         """Return the Cholesky factors, (n, latent_dim, latent_dim)."""
         return q.scale_tril
+
+
+def _scales(log_scale):
+    # hardtanh, as the gradient of clamp takes five operations.
+    return hardtanh(log_scale, *_LOG_SCALE_RANGE).exp()
 
 
 class Point(NamedTuple):
@@ -173,7 +180,7 @@ def _standard_normal(width, dtype, device):
 
 @register_kl(Independent, StandardNormal)
 def _kl_of_diagonal(q, prior):
-    return _kl_of_normal(q.base_dist.loc, q.base_dist.scale).sum(-1)
+    return standard_normal_kl(q.base_dist.loc, q.base_dist.scale).sum(-1)
 
 
 @register_kl(MultivariateNormal, StandardNormal)
@@ -188,12 +195,7 @@ def _log_diagonal(q):
 
 def marginal_kl(q):
     """KL of each latent dimension's marginal from N(0, 1), shape (n, latent_dim)."""
-    return _kl_of_normal(q.mean, q.stddev)
-
-
-def _kl_of_normal(mean, scale):
-    """Kingma & Welling 2014, appendix B."""
-    return 0.5 * (mean.square() + scale.square() - 1) - scale.log()
+    return standard_normal_kl(q.mean, q.stddev)
 
 
 def standard_normal_log_prob(z):

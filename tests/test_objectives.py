@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 from skvae.likelihoods import LIKELIHOODS
 from skvae.model.objectives import (
     OBJECTIVES,
+    BatchLoss,
     Objective,
     elbo,
     iwae,
@@ -283,8 +284,8 @@ def test_the_reconstruction_is_the_elbos_without_spread_and_without_price():
 def test_the_weight_of_the_divergence_rises_in_the_warm_up(epoch, weight):
     vae, x, _ = linear_model(shift=0.5)
     objective = Objective(elbo, n_samples=3, beta=4.0, kl_warmup=4)
-    generator = torch.Generator().manual_seed(0)
-    loss, log_likelihood, kl = objective.batch_terms(vae, x, epoch, generator)
+    eps = objective.draw(vae, x, torch.Generator().manual_seed(0))
+    loss, log_likelihood, kl = objective.batch_terms(vae, x, eps, epoch)
     torch.testing.assert_close(loss, weight * kl - log_likelihood)
     # Where rows are evaluated it has its full weight.
     rows = objective.row_terms(vae, x, randn(3, N_ROWS, LATENT_DIM))
@@ -298,16 +299,16 @@ def test_epochs_that_were_done_before_count_for_the_warm_up(before, left):
     rest = Objective(elbo, kl_warmup=4, epochs_before=before)
     assert rest.warmup_left == left
     for epoch in range(5):
-        generators = (torch.Generator().manual_seed(0) for _ in range(2))
-        loss, *_ = rest.batch_terms(vae, x, epoch, next(generators))
-        expected, *_ = whole.batch_terms(vae, x, before + epoch, next(generators))
+        eps = whole.draw(vae, x, torch.Generator().manual_seed(0))
+        loss, *_ = rest.batch_terms(vae, x, eps, epoch)
+        expected, *_ = whole.batch_terms(vae, x, eps, before + epoch)
         assert loss == expected
 
 
 def test_only_the_loss_of_a_batch_has_a_gradient_and_draws_are_fresh():
     vae, x, _ = linear_model(shift=0.5)
-    generator = torch.Generator().manual_seed(0)
-    first, second = (Objective(elbo).batch_terms(vae, x, 0, generator) for _ in range(2))
+    terms = BatchLoss(Objective(elbo), vae, torch.Generator().manual_seed(0))
+    first, second = (terms(x, 0) for _ in range(2))
     assert first[0] != second[0]
     assert [term.requires_grad for term in first] == [True, False, False]
 

@@ -7,6 +7,7 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from skvae.data.means import smoothed_mean
+from skvae.densities import bernoulli_log_prob
 from skvae.likelihoods.base import Likelihood
 from skvae.likelihoods.first_order import linear_logits
 
@@ -34,7 +35,7 @@ class Bernoulli(Likelihood):
 
     def distribution(self, raw):
         """Return the distribution whose logits are the raw output."""
-        return TorchBernoulli(logits=raw, validate_args=False)
+        return LogitBernoulli(logits=raw, validate_args=False)
 
     def start(self, head, rows):
         """Return the logits of the rows' mean."""
@@ -48,6 +49,14 @@ class Bernoulli(Likelihood):
         """Draw zeros and ones."""
         probability = p.mean.cpu().numpy()
         return (rng.random_sample(probability.shape) < probability).astype(probability.dtype)
+
+
+class LogitBernoulli(TorchBernoulli):
+    """torch's distribution with a log-probability that takes half the time."""
+
+    def log_prob(self, value):
+        """Log-probability, for values between 0 and 1 minus a cross-entropy."""
+        return bernoulli_log_prob(*torch.broadcast_tensors(value, self.logits))
 
 
 class ContinuousBernoulli(Likelihood):

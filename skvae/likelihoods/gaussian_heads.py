@@ -6,6 +6,7 @@ import torch
 from torch.distributions import Distribution, Normal
 
 from skvae.data.units import column_maps
+from skvae.densities import normal_log_prob
 from skvae.likelihoods.base import LikelihoodHead
 from skvae.likelihoods.factor_analysis import MIN_NOISE_VARIANCE
 from skvae.likelihoods.row_distribution import RowDistribution
@@ -222,9 +223,7 @@ class RowNormal(Normal):
 
     def log_prob(self, value):
         """Log-density per feature."""
-        scale = self._row_scale
-        constant = -0.5 * math.log(2 * math.pi) - scale.log()
-        return torch.sub(constant, ((value - self.loc) / scale).square(), alpha=0.5)
+        return normal_log_prob(value, self.loc, self._row_scale)
 
 
 class SpikedNormal(RowNormal):

@@ -150,19 +150,61 @@ class Objective:
         value, reconstruction, kl = self.bound(module, x, eps, self.n_samples, self.beta)
         return torch.stack([-value, reconstruction, kl])
 
-    def batch_terms(self, module, x, epoch, generator):
-        """Return the means of the three `row_terms` over a batch, with new draws.
+    def draw(self, module, x, generator):
+        """Return standard normal draws for a batch of rows."""
+        shape = (self.n_samples, *x.shape[:-1], module.latent_dim)
+        return torch.randn(shape, generator=generator, device=x.device, dtype=torch.float32)
+
+    def batch_terms(self, module, x, eps, epoch):
+        """Return the means of the three `row_terms` over a batch.
 
         Only the loss has a gradient. During the warm-up the weight of the KL term depends on
         the epoch, which counts from 0 in each training.
         """
-        shape = (self.n_samples, *x.shape[:-1], module.latent_dim)
-        eps = torch.randn(shape, generator=generator, device=x.device, dtype=torch.float32)
         done = self.epochs_before + epoch
         beta = self.beta * (done / self.kl_warmup if done < self.kl_warmup else 1.0)
         bound = self.bound(module, module.complete(x), eps, self.n_samples, beta)
         # Not stacked: the loss would pass its gradient through all three.
         return -bound.value.mean(-1), *(part.detach().mean(-1) for part in bound[1:])
+
+
+class BatchLoss:
+    """The terms of batches with new draws for each, as a training takes them.
+
+    Parameters
+    ----------
+    objective : Objective
+    module : Module
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    can_record : bool
+        Whether the terms are functions of rows, draws and parameters alone, computed on the
+        CPU, where the gradients are computed in the same thread.
+    """
+
+    def __init__(self, objective, module, generator):
+        self.objective, self.module, self.generator = objective, module, generator
+        is_function = module.can_batch and module.completion is None
+        self.can_record = is_function and generator.device.type == "cpu"
+
+    def __call__(self, x, epoch):
+        """Return the terms of a batch, with new draws."""
+        return self.means(x, self.draw(x), epoch)
+
+    def draw(self, x):
+        """Return new draws for a batch."""
+        return self.objective.draw(self.module, x, self.generator)
+
+    def means(self, x, eps, epoch=None):
+        """Return the terms of a batch in an epoch, by default after the warm-up."""
+        epoch = self.objective.kl_warmup if epoch is None else epoch
+        return self.objective.batch_terms(self.module, x, eps, epoch)
+
+    def warms_up(self, epoch):
+        """Whether the terms depend on the epoch."""
+        return epoch < self.objective.warmup_left
 
 
 @lru_cache(maxsize=8)

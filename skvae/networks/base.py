@@ -142,10 +142,33 @@ class Linear(nn.Linear):
             added = bias.unsqueeze(-2)
         if added is not None and x.ndim == weight.ndim:
             # One operation instead of two makes small steps faster.
-            product = torch.addmm if x.ndim == 2 else torch.baddbmm
-            return product(added, x, weight.mT)
+            if x.ndim == 2:
+                return torch.addmm(added, x, weight.mT)
+            return _LinearOfEach.apply(x, weight, added)
         raw = x @ weight.mT
         return raw if added is None else raw + added
+
+
+class _LinearOfEach(torch.autograd.Function):
+    """The linear layers of several models: rows (n_models, n, n_in), weights (n_models, ...).
+
+    The products are those of `baddbmm`, in the order that is fastest for a few outputs, and
+    whose gradients have the layout of the weights and need not be copied.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, added):
+        ctx.save_for_backward(x, weight)
+        ctx.shape = added.shape
+        if weight.shape[1] < weight.shape[2]:
+            return torch.baddbmm(added.mT, weight, x.mT).mT
+        return torch.baddbmm(added, x, weight.mT)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        of_x = torch.bmm(gradient, weight) if ctx.needs_input_grad[0] else None
+        return of_x, torch.bmm(gradient.mT, x), gradient.sum_to_size(ctx.shape)
 
 
 def rate_scale(n_columns):

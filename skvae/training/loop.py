@@ -15,6 +15,7 @@ from skvae.machine import (
     one_thread,
 )
 from skvae.training.epoch_steps import GroupSteps, OwnSteps
+from skvae.training.gradients import Gradients
 from skvae.training.steps import Steps, make_optimizer
 
 
@@ -88,7 +89,9 @@ def train_epochs(
     epoch_steps = _steps_of_epoch(group, indices.shape[-1], plan.batch_size, parameters)
     n_elements = epoch_steps.largest * max(row_width, rows.shape[1])
     n_products = epoch_steps.largest * sum(p.numel() for p in parameters)
-    steps = Steps(optimizer, plan, plan.epochs * epoch_steps.n_steps)
+    n_steps = plan.epochs * epoch_steps.n_steps
+    steps = Steps(optimizer, plan, n_steps)
+    gradients = Gradients(loss_terms, parameters, n_steps)
     for epoch in range(plan.epochs):
         if not module.training:
             module.train()
@@ -97,16 +100,13 @@ def train_epochs(
         totals = 0
         with limit_threads(n_elements, n_products):
             for done, batch in enumerate(batches, start=1):
-                # zero_grad does the same, but takes a twentieth of a small step.
-                for parameter in parameters:
-                    parameter.grad = None
                 n_own = batch.shape[-1]
                 # A rank of a group with fewer rows than steps has none in some of them.
                 if n_own > 0:
-                    terms = loss_terms(_take(rows, batch), epoch)
-                    (terms[0].sum() if terms[0].ndim else terms[0]).backward()
-                    detached = torch.stack([term.detach() for term in terms])
-                    totals = totals + detached * (n_own / epoch_steps.n_rows)
+                    terms = gradients(_take(rows, batch), epoch)
+                    totals = totals + terms * (n_own / epoch_steps.n_rows)
+                else:
+                    gradients.clear()
                 epoch_steps.join_gradients(done, n_own)
                 steps.step()
                 if epoch_steps.ends(on_step is not None and on_step(done, len(batches))):

@@ -7,7 +7,7 @@ import torch
 
 from skvae.data.rows import StreamedRows
 from skvae.group import ALONE, Alone
-from skvae.model.objectives import Objective
+from skvae.model.objectives import BatchLoss, Objective
 from skvae.randomness import RandomStreams
 from skvae.training.progress import Progress
 
@@ -120,4 +120,4 @@ class Setup:
         """Return the loss as :func:`skvae.training.loop.train_epochs` takes it."""
         device = self.rows.device
         generator = self.streams.generator(purpose, fold, device)
-        return lambda x, epoch: self.objective.batch_terms(module, x, epoch, generator)
+        return BatchLoss(self.objective, module, generator)

@@ -3,7 +3,6 @@
 import math
 
 import torch
-from torch.optim.adamw import adamw
 
 # The rates of OneCycleLR: the peak over the first one, and that over the last one.
 _PEAK_OVER_FIRST, _FIRST_OVER_LAST = 25, 1e4
@@ -85,15 +84,15 @@ class Steps:
         for group, part, (means, squares, counts) in zip(
             self.groups, gradients, self._moments, strict=True
         ):
-            adamw(
+            # What torch's `adamw` calls, after checks that take longer than this.
+            torch._foreach_add_(counts, 1)
+            torch._fused_adamw_(
                 group["params"],
                 part,
                 means,
                 squares,
                 [],
                 counts,
-                foreach=False,
-                fused=True,
                 amsgrad=False,
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],

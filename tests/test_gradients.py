@@ -1,0 +1,119 @@
+"""The gradients of a batch: by autograd, or repeated, to the same bits."""
+
+import numpy as np
+import pytest
+import torch
+from setup_cases import curve, make_setup
+
+from skvae.likelihoods import LIKELIHOODS
+from skvae.model.objectives import OBJECTIVES
+from skvae.networks import MLP
+from skvae.posteriors import POSTERIORS
+from skvae.training import gradients as gradients_module
+from skvae.training.gradients import Gradients
+
+
+def loss_of(**changes):
+    """Return the loss of a training at its start, and the rows."""
+    start, setup = make_setup(**changes)
+    module = start(setup.rows)
+    return setup.loss_terms(module), setup.rows
+
+
+def steps(loss, rows, n_steps, n_planned=1000):
+    """Return terms and gradients of steps on batches of two sizes, and the Gradients."""
+    parameters = list(loss.module.parameters())
+    gradients, found = Gradients(loss, parameters, n_planned), []
+    for step in range(n_steps):
+        batch = rows[step : step + 20 + step % 2]
+        terms = gradients(batch, 0)
+        found.append([terms, *(p.grad.clone() for p in parameters)])
+    return found, gradients
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_repeated_steps_are_those_of_autograd_to_the_bit(likelihood, posterior):
+    options = {
+        "likelihood": LIKELIHOODS[likelihood](),
+        "posterior": POSTERIORS[posterior](),
+    }
+    repeated, gradients = steps(*loss_of(**options), 8)
+    expected, _ = steps(*loss_of(**options), 8, n_planned=1)
+    assert len(gradients._trusted) == 2
+    for found, wanted in zip(repeated, expected, strict=True):
+        assert all(map(torch.equal, found, wanted))
+
+
+@pytest.mark.parametrize("bound", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_objectives_with_several_draws_are_repeated_too(bound):
+    repeated, gradients = steps(*loss_of(bound=bound, n_samples=3), 8)
+    expected, _ = steps(*loss_of(bound=bound, n_samples=3), 8, n_planned=1)
+    assert len(gradients._trusted) == 2
+    for found, wanted in zip(repeated, expected, strict=True):
+        assert all(map(torch.equal, found, wanted))
+
+
+def test_a_loss_with_a_constant_column_is_repeated():
+    loss, rows = loss_of(X=np.c_[curve(), np.full(60, 7.0)])
+    _, gradients = steps(loss, rows, 4)
+    assert len(gradients._trusted) == 2
+
+
+def calls_of(loss, monkeypatch):
+    """Note the calls of a loss in Python."""
+    calls, means = [], loss.means
+    monkeypatch.setattr(loss, "means", lambda *args: calls.append(0) or means(*args))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("n_planned", "n_calls"), [(1000, 4), (gradients_module._MANY_STEPS - 1, 12)]
+)
+def test_python_computes_two_batches_of_each_size_unless_steps_are_few(
+    n_planned, n_calls, monkeypatch
+):
+    loss, rows = loss_of()
+    calls = calls_of(loss, monkeypatch)
+    steps(loss, rows, 12, n_planned)
+    assert len(calls) == n_calls
+
+
+def test_during_the_warm_up_every_batch_is_computed_anew(monkeypatch):
+    loss, rows = loss_of(kl_warmup=2)
+    calls, parameters = calls_of(loss, monkeypatch), list(loss.module.parameters())
+    gradients, terms = Gradients(loss, parameters, 1000), []
+    for epoch in range(5):
+        terms += [gradients(rows, epoch) for _ in range(4)]
+    assert len(calls) == 2 * 4 + 2
+    weights = [float((t[0] + t[1]) / t[2]) for t in terms[::4]]
+    np.testing.assert_allclose(weights, [0, 0.5, 1, 1, 1], atol=1e-4)
+
+
+def test_a_loss_that_takes_numbers_from_its_batches_is_never_repeated(monkeypatch):
+    loss, rows = loss_of()
+    bound = loss.objective.bound
+
+    def with_mean_as_number(module, x, *args):
+        found = bound(module, x, *args)
+        return found._replace(value=found.value * float(np.mean(x.numpy())))
+
+    object.__setattr__(loss.objective, "bound", with_mean_as_number)
+    found, gradients = steps(loss, rows, 8)
+    assert not gradients._can_record
+    assert len({float(terms[0]) for terms, *_ in found}) == 8
+
+
+@pytest.mark.parametrize("network", [MLP((8,), dropout=0.5), MLP((8,), batch_norm=True)])
+def test_networks_with_a_state_of_their_own_are_never_repeated(network):
+    _, gradients = steps(*loss_of(network=network), 4)
+    assert not gradients._can_record
+
+
+def test_a_step_without_rows_has_no_gradients():
+    loss, rows = loss_of()
+    parameters = list(loss.module.parameters())
+    gradients = Gradients(loss, parameters, 1)
+    gradients(rows, 0)
+    gradients.clear()
+    assert all(parameter.grad is None for parameter in parameters)
