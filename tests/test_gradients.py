@@ -20,15 +20,25 @@ def loss_of(**changes):
     return setup.loss_terms(module), setup.rows
 
 
-def steps(loss, rows, n_steps, n_planned=1000):
+def steps(loss, rows, n_steps):
     """Return terms and gradients of steps on batches of two sizes, and the Gradients."""
     parameters = list(loss.module.parameters())
-    gradients, found = Gradients(loss, parameters, n_planned), []
+    gradients, found = Gradients(loss, parameters), []
     for step in range(n_steps):
         batch = rows[step : step + 20 + step % 2]
         terms = gradients(batch, 0)
         found.append([terms, *(p.grad.clone() for p in parameters)])
     return found, gradients
+
+
+@pytest.fixture(autouse=True)
+def _record_at_once(monkeypatch):
+    monkeypatch.setattr(gradients_module, "_PATIENCE", 0)
+
+
+def by_autograd(loss, rows, n_steps):
+    loss.can_record = False
+    return steps(loss, rows, n_steps)[0]
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -39,7 +49,7 @@ def test_repeated_steps_are_those_of_autograd_to_the_bit(likelihood, posterior):
         "posterior": POSTERIORS[posterior](),
     }
     repeated, gradients = steps(*loss_of(**options), 8)
-    expected, _ = steps(*loss_of(**options), 8, n_planned=1)
+    expected = by_autograd(*loss_of(**options), 8)
     assert len(gradients._trusted) == 2
     for found, wanted in zip(repeated, expected, strict=True):
         assert all(map(torch.equal, found, wanted))
@@ -48,7 +58,7 @@ def test_repeated_steps_are_those_of_autograd_to_the_bit(likelihood, posterior):
 @pytest.mark.parametrize("bound", OBJECTIVES.values(), ids=OBJECTIVES)
 def test_objectives_with_several_draws_are_repeated_too(bound):
     repeated, gradients = steps(*loss_of(bound=bound, n_samples=3), 8)
-    expected, _ = steps(*loss_of(bound=bound, n_samples=3), 8, n_planned=1)
+    expected = by_autograd(*loss_of(bound=bound, n_samples=3), 8)
     assert len(gradients._trusted) == 2
     for found, wanted in zip(repeated, expected, strict=True):
         assert all(map(torch.equal, found, wanted))
@@ -67,22 +77,19 @@ def calls_of(loss, monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize(
-    ("n_planned", "n_calls"), [(1000, 4), (gradients_module._MANY_STEPS - 1, 12)]
-)
-def test_python_computes_two_batches_of_each_size_unless_steps_are_few(
-    n_planned, n_calls, monkeypatch
-):
+@pytest.mark.parametrize("patience", [0, 3])
+def test_python_computes_the_first_batches_of_each_size_and_two_more(patience, monkeypatch):
+    monkeypatch.setattr(gradients_module, "_PATIENCE", patience)
     loss, rows = loss_of()
     calls = calls_of(loss, monkeypatch)
-    steps(loss, rows, 12, n_planned)
-    assert len(calls) == n_calls
+    steps(loss, rows, 16)
+    assert len(calls) == 2 * (patience + 2)
 
 
 def test_during_the_warm_up_every_batch_is_computed_anew(monkeypatch):
     loss, rows = loss_of(kl_warmup=2)
     calls, parameters = calls_of(loss, monkeypatch), list(loss.module.parameters())
-    gradients, terms = Gradients(loss, parameters, 1000), []
+    gradients, terms = Gradients(loss, parameters), []
     for epoch in range(5):
         terms += [gradients(rows, epoch) for _ in range(4)]
     assert len(calls) == 2 * 4 + 2
@@ -113,7 +120,7 @@ def test_networks_with_a_state_of_their_own_are_never_repeated(network):
 def test_a_step_without_rows_has_no_gradients():
     loss, rows = loss_of()
     parameters = list(loss.module.parameters())
-    gradients = Gradients(loss, parameters, 1)
+    gradients = Gradients(loss, parameters)
     gradients(rows, 0)
     gradients.clear()
     assert all(parameter.grad is None for parameter in parameters)

@@ -152,16 +152,14 @@ class Linear(nn.Linear):
 class _LinearOfEach(torch.autograd.Function):
     """The linear layers of several models: rows (n_models, n, n_in), weights (n_models, ...).
 
-    The products are those of `baddbmm`, in the order that is fastest for a few outputs, and
-    whose gradients have the layout of the weights and need not be copied.
+    Unlike those of `baddbmm`, its gradients have the layout of the weights and need not be
+    copied.
     """
 
     @staticmethod
     def forward(ctx, x, weight, added):
         ctx.save_for_backward(x, weight)
         ctx.shape = added.shape
-        if weight.shape[1] < weight.shape[2]:
-            return torch.baddbmm(added.mT, weight, x.mT).mT
         return torch.baddbmm(added, x, weight.mT)
 
     @staticmethod

@@ -1,45 +1,49 @@
 """The loss of a batch and its gradients."""
 
+from collections import Counter
+
 import torch
 
-from skvae.training.recording import NotRepeatableError, record
+from skvae.training.recording import record
 
-# Number of steps from which on it pays to record one.
-_MANY_STEPS = 50
+# Number of batches of a shape after which one is recorded, which takes as long as some steps.
+_PATIENCE = 10
 
 
 class Gradients:
     """Computes the terms of a batch, and the gradients of the parameters.
 
-    A loss that says that it can be recorded is recorded for the first batch of each shape. The
-    second one is computed in both ways: unless they agree to the bit, nothing is repeated.
+    A loss that says that it can be recorded is recorded after some batches of a shape. The next
+    one is computed in both ways: unless they agree to the bit, nothing is repeated.
 
     Parameters
     ----------
     loss_terms : callable or BatchLoss
         As :func:`~skvae.training.loop.train_epochs` takes it.
     parameters : list of Parameter
-    n_steps : int
-        Planned steps of the training.
     """
 
-    def __init__(self, loss_terms, parameters, n_steps):
+    def __init__(self, loss_terms, parameters):
         self.loss_terms, self.parameters = loss_terms, parameters
-        self._can_record = n_steps >= _MANY_STEPS and getattr(loss_terms, "can_record", False)
-        self._repeats, self._trusted = {}, set()
+        self._can_record = getattr(loss_terms, "can_record", False)
+        # By the shape of a batch.
+        self._counts, self._repeats, self._trusted = Counter(), {}, set()
 
     def __call__(self, x, epoch):
         """Set the gradients of the parameters, and return the detached terms, stacked."""
         if not self._can_record or self.loss_terms.warms_up(epoch):
             return self._by_autograd(self.loss_terms(x, epoch))
-        inputs, repeat = (x, self.loss_terms.draw(x)), self._repeats.get(x.shape)
-        if repeat is None:
-            return self._record(inputs)
+        inputs = x, self.loss_terms.draw(x)
         if x.shape in self._trusted:
-            terms, *gradients = repeat(*inputs)
+            terms, *gradients = self._repeats[x.shape](*inputs)
             self._set(gradients)
             return terms
-        return self._compare(repeat, inputs)
+        if x.shape in self._repeats:
+            return self._compare(inputs)
+        self._counts[x.shape] += 1
+        if self._counts[x.shape] > _PATIENCE:
+            return self._record(inputs)
+        return self._by_autograd(self.loss_terms.means(*inputs))
 
     def clear(self):
         """Set no gradients, for a step without rows."""
@@ -51,7 +55,7 @@ class Gradients:
         return _stacked(terms)
 
     def _record(self, inputs):
-        """Record the step of the first batch of a shape."""
+        """Record a step, and take it."""
 
         def step(*inputs):
             terms = self.loss_terms.means(*inputs)
@@ -63,17 +67,14 @@ class Gradients:
                 *(_in_layout(found.get(id(p)), p) for p in self.parameters),
             ]
 
-        try:
-            results, self._repeats[inputs[0].shape] = record(step, inputs)
-        except NotRepeatableError:
-            self._can_record = False
-            return self._by_autograd(self.loss_terms.means(*inputs))
+        results, self._repeats[inputs[0].shape] = record(step, inputs)
+        self._can_record = self._repeats[inputs[0].shape] is not None
         self._set(results[1:])
         return results[0]
 
-    def _compare(self, repeat, inputs):
+    def _compare(self, inputs):
         """Compute a step in both ways, and note whether they agree."""
-        repeated = repeat(*inputs)
+        repeated = self._repeats[inputs[0].shape](*inputs)
         terms = self._by_autograd(self.loss_terms.means(*inputs))
         expected = [terms, *(parameter.grad for parameter in self.parameters)]
         if all(map(_same, repeated, expected)):

@@ -89,9 +89,8 @@ def train_epochs(
     epoch_steps = _steps_of_epoch(group, indices.shape[-1], plan.batch_size, parameters)
     n_elements = epoch_steps.largest * max(row_width, rows.shape[1])
     n_products = epoch_steps.largest * sum(p.numel() for p in parameters)
-    n_steps = plan.epochs * epoch_steps.n_steps
-    steps = Steps(optimizer, plan, n_steps)
-    gradients = Gradients(loss_terms, parameters, n_steps)
+    steps = Steps(optimizer, plan, plan.epochs * epoch_steps.n_steps)
+    gradients = Gradients(loss_terms, parameters)
     for epoch in range(plan.epochs):
         if not module.training:
             module.train()

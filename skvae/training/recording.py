@@ -22,10 +22,6 @@ _UNREPEATABLE = {
 }
 
 
-class NotRepeatableError(Exception):
-    """Raised if a computation cannot be recorded."""
-
-
 def record(function, inputs):
     """Do a computation and record its operations.
 
@@ -39,19 +35,15 @@ def record(function, inputs):
     Returns
     -------
     results : list of Tensor or None
-    repeat : callable
+    repeat : callable or None
         Maps other inputs of the same shapes to what `function` would return for them, bit for
-        bit, but without gradients.
-
-    Raises
-    ------
-    NotRepeatableError
-        If an operation is random, or if its result is a number or depends in shape on values.
+        bit, but without gradients. None if an operation is random, or if its result is a
+        number or depends in shape on values.
     """
     recorder = _Recorder(inputs)
     with recorder:
         results = function(*inputs)
-    return results, recorder.finish(results)
+    return results, recorder.finish(results) if recorder.is_repeatable else None
 
 
 class _Recorder(TorchDispatchMode):
@@ -62,7 +54,7 @@ class _Recorder(TorchDispatchMode):
 
     def __init__(self, inputs):
         super().__init__()
-        self.graph, self.constants = Graph(), []
+        self.graph, self.constants, self.is_repeatable = Graph(), [], True
         self._nodes, self._kept = {}, []
         # Ids of results, and of those that depend on the inputs or the parameters.
         self._results, self._varying = set(), set()
@@ -72,7 +64,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         result = operation(*args, **kwargs)
-        self._check(operation, args)
+        self.is_repeatable &= self._gives_the_same_again(operation, args)
         tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
         if _is_view(operation) and not any(id(each) in self._results for each in tensors):
             # It shows later changes of the parameter that it is a view of.
@@ -85,24 +77,22 @@ class _Recorder(TorchDispatchMode):
         node = self.graph.call_function(operation, *tree_map(self._node_of, (args, kwargs)))
         if isinstance(result, Tensor):
             self._note(result, node, varies)
-        elif result is not None:
+        elif isinstance(result, tuple | list):
             for number, part in enumerate(result):
-                self._note(part, self.graph.call_function(getitem, (node, number)), varies)
+                if isinstance(part, Tensor):
+                    own = self.graph.call_function(getitem, (node, number))
+                    self._note(part, own, varies)
         return result
 
-    def _check(self, operation, args):
-        """Raise NotRepeatableError unless an operation gives the same again."""
+    def _gives_the_same_again(self, operation, args):
         if not _UNREPEATABLE.intersection(operation.tags):
-            return
+            return True
         # Elements by a mask that is the same each time.
         is_index = operation is torch.ops.aten.index.Tensor
-        if not is_index or any(
-            map(self._varies, (each for each in args[1] if each is not None))
-        ):
-            raise NotRepeatableError(str(operation))
+        return is_index and not any(self._varies(each) for each in tree_leaves(args[1]))
 
     def _varies(self, tensor):
-        return tensor.requires_grad or id(tensor) in self._varying
+        return id(tensor) in self._varying or getattr(tensor, "requires_grad", False)
 
     def _note(self, tensor, node, varies):
         self._kept.append(tensor)
