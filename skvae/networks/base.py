@@ -84,7 +84,8 @@ class Body(nn.Module):
     can_be_affine = False
 
     #: Whether parameters and rows may have leading axes, as (n_models, n_out, n_in), to compute
-    #: several models as one. The output may then depend on input and parameters only.
+    #: several models as one. The output may then depend on input and parameters only, and
+    #: training repeats its operations without calling its code for every batch.
     can_batch = False
 
     def forward(self, x):
