@@ -49,6 +49,17 @@ def test_operations_in_place_change_nothing_but_intermediate_results():
         assert torch.equal(repeat(x)[0], (2 * x).relu() + 1)
 
 
+def test_a_part_of_a_result_can_be_replaced():
+    def with_new_end(x):
+        y = x + 1
+        y[1:] = 2 * x[1:]
+        return [y]
+
+    _, repeat = record(with_new_end, [values(4)])
+    x = values(4, seed=1)
+    assert torch.equal(repeat(x)[0], with_new_end(x)[0])
+
+
 def test_several_results_and_nones_are_returned_as_they_are():
     def parts(x):
         first, second = x.split(2)

@@ -69,17 +69,18 @@ def test_weights_that_read_many_columns_have_a_lower_rate():
 # -- the steps ------------------------------------------------------------------------
 
 
-def trained(step_of, missing, n_steps=12):
+def trained(step_of, missing, n_steps=12, dtype_of_bias=torch.float32):
     """Return a module after steps with the same gradients, of which some are missing."""
     generator = torch.Generator().manual_seed(0)
     module = Linear(3, 2)
     for parameter in module.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator)
+    module.bias.data = module.bias.data.to(dtype_of_bias)
     optimizer = make_optimizer(module, plan(learning_rate=0.1, weight_decay=0.5))
     step = step_of(optimizer, n_steps)
     for done in range(n_steps):
         for parameter in module.parameters():
-            parameter.grad = torch.randn(parameter.shape, generator=generator)
+            parameter.grad = torch.randn(parameter.shape, generator=generator).to(parameter)
         if done in missing:
             module.bias.grad = None
         step()
@@ -102,8 +103,11 @@ def torchs(optimizer, n_steps):
 
 
 @pytest.mark.parametrize("missing", [(), (0,), (4, 5), range(12)])
-def test_steps_are_those_of_torch_bit_for_bit(missing):
-    (module, optimizer), (other, reference) = (trained(of, missing) for of in (ours, torchs))
+@pytest.mark.parametrize("dtype_of_bias", [torch.float32, torch.float64])
+def test_steps_are_those_of_torch_bit_for_bit(missing, dtype_of_bias):
+    (module, optimizer), (other, reference) = (
+        trained(of, missing, dtype_of_bias=dtype_of_bias) for of in (ours, torchs)
+    )
     for own, theirs in zip(module.parameters(), other.parameters(), strict=True):
         assert torch.equal(own, theirs)
         moments, expected = optimizer.state[own], reference.state[theirs]

@@ -58,6 +58,8 @@ class Steps:
         self.peaks = [group["lr"] for group in self.groups] if plan.one_cycle else []
         self.n_steps, self.n_done = n_steps, 0
         self._moments = None
+        kinds = {(p.dtype, p.device) for group in self.groups for p in group["params"]}
+        self._is_uniform = len(kinds) == 1
         self._set_rates()
 
     def step(self):
@@ -65,9 +67,10 @@ class Steps:
         gradients = [[p.grad for p in group["params"]] for group in self.groups]
         complete = all(each is not None for part in gradients for each in part)
         if self._moments is None or not complete:
-            # It creates the moments, and leaves out parameters without a gradient.
+            # It creates the moments, leaves out parameters without a gradient, and takes
+            # those of each dtype apart.
             self.optimizer.step()
-            self._moments = self._find_moments() if complete else None
+            self._moments = self._find_moments() if complete and self._is_uniform else None
         else:
             self._step_fused(gradients)
         self.n_done += 1
