@@ -34,6 +34,10 @@ class IncompleteRows:
         """Return the rows with those of other rows (n, n_features) for missing values."""
         return torch.where(self.missing, values, self.values)
 
+    def select(self, rows):
+        """Return some of the rows."""
+        return IncompleteRows(*(part[rows] for part in vars(self).values()))
+
     @property
     def is_empty(self):
         """Rows without any value, (..., n)."""

@@ -4,17 +4,18 @@ References
 ----------
 P.-A. Mattei and J. Frellsen (2019), MIWAE: deep generative modelling and imputation of
 incomplete data sets, ICML, eqs. (10) to (12).
-E. L. Ionides (2008), Truncated importance sampling, J. Comput. Graph. Stat. 17(2).
 """
-
-import math
 
 import torch
 
-from skvae.model.objectives import draws_for_all_rows, importance_weights
+from skvae.model.importance_sampling import adapted_draws, effective_number, weighted_draws
+from skvae.model.objectives import draws_for_all_rows
 
-# Draws per row. With fewer, the few rows that the encoder fits badly get poor means.
+# Draws of the encoder's posterior for each row.
+N_FIRST = 256
+# Draws for rows of which fewer of the first count than `_N_EFFECTIVE`.
 N_DRAWS = 512
+_N_EFFECTIVE = 20
 
 
 def conditional_means(model, x):
@@ -28,12 +29,13 @@ def conditional_means(model, x):
     x : IncompleteRows
         In model units.
     """
+
+    def mean(x, draws):
+        means = torch.einsum("dn,dnp->np", draws.weights, draws.means)
+        return model.decoder.head.collapse(means)
+
     eps = draws_for_all_rows(model, N_DRAWS)
-    _, p, log_weights = importance_weights(model, x, eps)
-    weights = _truncated(log_weights).softmax(0)
-    head = model.decoder.head
-    means = torch.einsum("dn,dnp->np", weights, head.means(p))
-    return x.fill(head.collapse(means))
+    return x.fill(_of_weighted_draws(mean, model, x, eps))
 
 
 def conditional_draws(model, x, rng):
@@ -47,22 +49,30 @@ def conditional_draws(model, x, rng):
         As in :func:`conditional_means`.
     rng : RandomState
     """
-    n_rows = len(x.values)
-    eps = torch.from_numpy(rng.standard_normal((N_DRAWS, n_rows, model.latent_dim)))
-    z, _, log_weights = importance_weights(model, x, eps.to(x.values))
-    steps = _truncated(log_weights).softmax(0).cumsum(0)
-    uniform = torch.from_numpy(rng.random_sample(n_rows)).to(steps)
-    # Below the last step, which rounding may leave under 1.
-    chosen = (steps < uniform * steps[-1]).sum(0).clamp(max=N_DRAWS - 1)
-    z = z[chosen, torch.arange(n_rows, device=z.device)]
-    drawn = model.decoder.head.draw(model.decoder(z), rng)
-    return x.fill(torch.from_numpy(drawn).to(x.values))
+
+    def drawn_row(x, draws):
+        n_draws, n_rows = draws.weights.shape
+        steps = draws.weights.cumsum(0)
+        uniform = torch.from_numpy(rng.random_sample(n_rows)).to(steps)
+        # Below the last step, which rounding may leave under 1.
+        chosen = (steps < uniform * steps[-1]).sum(0).clamp(max=n_draws - 1)
+        z = draws.z[chosen, torch.arange(n_rows, device=steps.device)]
+        drawn = model.decoder.head.draw(model.decoder(z), rng)
+        return torch.from_numpy(drawn).to(x.values)
+
+    shape = (N_DRAWS, len(x.values), model.latent_dim)
+    eps = torch.from_numpy(rng.standard_normal(shape)).to(x.values)
+    return x.fill(_of_weighted_draws(drawn_row, model, x, eps))
 
 
-def _truncated(log_weights):
-    """Return log-weights of which none is above the mean times the root of their number.
-
-    A single draw with a large weight, far from the others, would else be the result.
-    """
-    log_mean = log_weights.logsumexp(0) - math.log(len(log_weights))
-    return log_weights.minimum(log_mean + 0.5 * math.log(len(log_weights)))
+def _of_weighted_draws(function, model, x, eps):
+    """Return a function of rows and weighted draws of their codes."""
+    draws = weighted_draws(model, x, eps[:N_FIRST])
+    values = function(x, draws)
+    # Most rows need no more.
+    few = effective_number(draws.weights) < _N_EFFECTIVE
+    if few.any():
+        x = x.select(few)
+        eps = eps if eps.shape[1] == 1 else eps[:, few]
+        values[few] = function(x, adapted_draws(model, x, eps))
+    return values

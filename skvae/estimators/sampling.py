@@ -72,10 +72,11 @@ class SamplingMixin:
 
         Notes
         -----
-        Both are by self-normalised importance sampling with 512 draws of the code per row
-        (Mattei & Frellsen 2019, eqs. 10 to 12), whose weights are truncated (Ionides 2008). A
-        row without any value gets the mean of the model, or a new row. Complete rows cost
-        nothing.
+        Both are by self-normalised importance sampling with 256 draws of the code per row
+        (Mattei & Frellsen 2019, eqs. 10 to 12), whose weights are truncated (Ionides 2008).
+        Rows of which fewer than 20 draws count get 512, from proposals that adapt to the row
+        (Cornuet et al. 2012). A row without any value gets the mean of the model, or a new
+        row. Complete rows cost nothing.
         """
         check_is_fitted(self)
         X = as_table(X)
