@@ -5,7 +5,7 @@ import pytest
 import torch
 from setup_cases import curve, make_setup
 
-from skvae.likelihoods import LIKELIHOODS
+from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.model.objectives import OBJECTIVES
 from skvae.networks import MLP
 from skvae.posteriors import POSTERIORS
@@ -115,6 +115,15 @@ def test_a_loss_that_takes_numbers_from_its_batches_is_never_repeated(monkeypatc
 def test_networks_with_a_state_of_their_own_are_never_repeated(network):
     _, gradients = steps(*loss_of(network=network), 4)
     assert not gradients._can_record
+
+
+class OwnGaussian(Gaussian):
+    """A likelihood of the user's, whose Python code may do what a record does not show."""
+
+
+def test_classes_of_the_user_are_never_recorded():
+    assert not loss_of(likelihood=OwnGaussian())[0].can_record
+    assert loss_of(likelihood=Gaussian())[0].can_record
 
 
 def test_a_step_without_rows_has_no_gradients():

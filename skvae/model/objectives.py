@@ -181,12 +181,13 @@ class BatchLoss:
     ----------
     can_record : bool
         Whether the terms are functions of rows, draws and parameters alone, computed on the
-        CPU, where the gradients are computed in the same thread.
+        CPU, where the gradients are computed in the same thread. Classes of the user's own,
+        such as a likelihood, may do anything else.
     """
 
     def __init__(self, objective, module, generator):
         self.objective, self.module, self.generator = objective, module, generator
-        is_function = module.can_batch and module.completion is None
+        is_function = module.can_batch and module.completion is None and not _has_own(module)
         self.can_record = is_function and generator.device.type == "cpu"
 
     def __call__(self, x, epoch):
@@ -205,6 +206,14 @@ class BatchLoss:
     def warms_up(self, epoch):
         """Whether the terms depend on the epoch."""
         return epoch < self.objective.warmup_left
+
+
+def _has_own(module):
+    """Whether a part of a module, or a likelihood in it, is of a class of the user's."""
+    parts = list(module.modules())
+    parts += [part.likelihood for part in parts if hasattr(part, "likelihood")]
+    packages = {type(part).__module__.partition(".")[0] for part in parts}
+    return not packages <= {"skvae", "torch"}
 
 
 @lru_cache(maxsize=8)
