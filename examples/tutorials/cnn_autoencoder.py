@@ -6,6 +6,7 @@ Max-pooling, 5x5 convolutions and upsampling are no `ConvNet`: `ModuleNetwork` t
 modules.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import fetch_openml
 from torch import nn
@@ -50,7 +51,6 @@ plain = AutoencoderTransformer(
     verbose=True,
 ).fit(train)
 print(f"cross-entropy per pixel: {-plain.score(test) / 784:.4f} nats")
-ReconstructionDisplay.from_estimator(plain, test[:10]).figure_.savefig("cnn_autoencoder.png")
 
 denoising = AutoencoderTransformer(
     latent_dim=16,
@@ -64,5 +64,10 @@ denoising = AutoencoderTransformer(
 ).fit(train)
 noise = np.random.RandomState(0).standard_normal((10, 784))
 noisy = (test[:10] + 0.3 * noise).clip(0, 1).astype("float32")
-display = ReconstructionDisplay.from_estimator(denoising, test[:10], X_noisy=noisy)
-display.figure_.savefig("denoising.png")
+
+figure, axes = plt.subplots(2, 1, figsize=(8, 4.4), height_ratios=(2, 3), layout="constrained")
+ReconstructionDisplay.from_estimator(plain, test[:10], ax=axes[0])
+axes[0].set_title("Two dimensions, max-pooling")
+ReconstructionDisplay.from_estimator(denoising, test[:10], X_noisy=noisy, ax=axes[1])
+axes[1].set_title("Sixteen dimensions, trained to denoise")
+figure.savefig("cnn_autoencoder.png")
