@@ -1,7 +1,7 @@
 """Recipes of the tutorials' variational autoencoders."""
 
 import numpy as np
-from _data import load_colour_images, load_frey_faces, load_images
+from _data import load_frey_faces, load_images
 from _table import Row, fit
 
 from skvae import VAETransformer
@@ -36,26 +36,6 @@ def conv_mnist(seed):
                 "151.33 in epoch": str(reached[0] + 1) if len(reached) else "none",
             },
         )
-
-
-def dense_mnist(seed):
-    """Dense VAE 784-512-2, Bernoulli, 10 epochs; target 150.5."""
-    train, test = load_images("mnist_784")
-    vae = VAETransformer(
-        network=MLP((512,), linear_map=False),
-        likelihood="bernoulli",
-        max_iter=10,
-        random_state=seed,
-    )
-    vae, count, seconds = fit(vae, train, X_val=test)
-    yield Row(
-        "dense VAE, MNIST",
-        count,
-        vae.n_iter_,
-        seconds,
-        "pictures",
-        {"test -ELBO": -vae.best_validation_score_},
-    )
 
 
 def cvae_fashion(seed):
@@ -160,35 +140,3 @@ def _pictures(name, network, train, test, epochs, seed, batch_size=128):
     vae, count, seconds = fit(vae, train)
     figures = {"test -ELBO": -vae.elbo(test).value.mean()}
     yield Row(name, count, vae.n_iter_, seconds, "pictures", figures)
-
-
-def colour(seed):
-    """Default conv VAE, 32x32 images in colour, z=64: reconstruction beside PCA."""
-    from sklearn.decomposition import PCA
-
-    train, test = load_colour_images()
-    vae = VAETransformer(
-        latent_dim=64,
-        network="conv",
-        image_shape=(32, 32, 3),
-        random_state=seed,
-    )
-    vae, count, seconds = fit(vae, train)
-    pca = PCA(64).fit(train)
-
-    def mse(model):
-        return np.mean((model.inverse_transform(model.transform(test)) - test) ** 2)
-
-    yield Row(
-        "conv VAE, colour, z=64",
-        count,
-        vae.n_iter_,
-        seconds,
-        "none",
-        {
-            "test MSE": mse(vae),
-            "PCA's": mse(pca),
-            "log p(x)": vae.score(test),
-            "PCA's log p(x)": pca.score(test),
-        },
-    )

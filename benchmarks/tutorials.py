@@ -4,7 +4,8 @@
 
 Each recipe has a table: the published figure beside ours, with parameters and epochs; losses
 are in nats per row. Parameters that a recipe does not name are at their defaults. Without a
-name all recipes are run, which takes some hours on two cores.
+name all recipes are run, which takes some hours on two cores. mnist_dense.py, binary_mnist.py
+and conv_images.py have other tutorials.
 """
 
 import argparse
@@ -12,14 +13,12 @@ import warnings
 
 from _machine import describe_machine
 from _recipes_autoencoder import cnn_autoencoder
-from _recipes_density import burda_mnist, static_mnist
+from _recipes_density import burda_mnist
 from _recipes_images import (
     batch_norm_mnist,
-    colour,
     conv_mnist,
     cvae_fashion,
     dcgan_mnist,
-    dense_mnist,
     frey_faces,
 )
 from _results import Table, add_option, save
@@ -30,14 +29,11 @@ RECIPES = {
     recipe.__name__: recipe
     for recipe in (
         conv_mnist,
-        dense_mnist,
         cvae_fashion,
         frey_faces,
         cnn_autoencoder,
         batch_norm_mnist,
         dcgan_mnist,
-        colour,
-        static_mnist,
         burda_mnist,
     )
 }
