@@ -116,9 +116,22 @@ def test_section_shows_all_files_of_its_script(results, directive, tmp_path, mon
 
 def test_tables_of_one_file_are_shown_elsewhere(results, directive, tmp_path, monkeypatch):
     save(results, tmp_path / "results", monkeypatch, "--save", "one")
-    text = "\n".join(directive.named_lines(tmp_path, "script-one"))
+    text = "\n".join(directive.named_lines(tmp_path, ["script-one"]))
     assert text.startswith(".. list-table:: Scores")
-    assert "``benchmarks/script.py two``" in directive.named_lines(tmp_path, "script-two")[0]
+    assert "``benchmarks/script.py two``" in directive.named_lines(tmp_path, ["script-two"])[0]
+
+
+def test_tables_of_one_title_are_shown_as_one(results, directive, tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        save(results, tmp_path / "results", monkeypatch, "--save", name)
+    names = ["script-one", "script-two"]
+    text = "\n".join(directive.named_lines(tmp_path, names, ["data", "VAE"]))
+    assert text.count(".. list-table:: Scores") == text.count("iris") == 1
+    assert "VAE" in text
+    assert "PCA" not in text
+    assert text.count("``python benchmarks/script.py``") == 2
+    with pytest.raises(ValueError, match="no table has the columns"):
+        directive.named_lines(tmp_path, names, ["dta"])
 
 
 @pytest.mark.parametrize(

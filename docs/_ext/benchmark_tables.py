@@ -67,31 +67,80 @@ def script_name(path):
     return path.stem.partition("-")[0]
 
 
+def content(path):
+    """Return what a script has written."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def file_lines(path):
     """Return the lines of a file's tables, and what their figures come from."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = content(path)
     lines = [line for table in found["tables"] for line in table_lines(table)]
+    return [*lines, *source_lines(found)]
+
+
+def source_lines(found):
+    """Return the lines that say what a file's figures come from."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     source = f"{found['date']}, {found['machine']}; {versions}; commit {found['commit']}."
-    return [*lines, f"``{found['command']}``. {source}", ""]
+    return [f"``{found['command']}``. {source}", ""]
 
 
-def named_lines(benchmarks, name):
-    """Return the lines of one file's tables, or what makes them."""
-    path = benchmarks / "results" / f"{name}.json"
-    if path.exists():
-        return file_lines(path)
-    script, _, own = name.partition("-")
-    return [f"*No results of* ``benchmarks/{script}.py {own}`` *are stored yet.*", ""]
+def named_lines(benchmarks, names, columns=()):
+    """Return the lines of the tables of files, those of one title as one table.
+
+    With `columns` only these are shown, where a table has them.
+    """
+    paths = [benchmarks / "results" / f"{name}.json" for name in names]
+    found = [content(path) for path in paths if path.exists()]
+    tables = merged([table for each in found for table in each["tables"]])
+    if found:
+        check_columns(columns, tables)
+    lines = [line for table in tables for line in table_lines(chosen(table, columns))]
+    lines += [line for each in found for line in source_lines(each)]
+    for path in paths:
+        if not path.exists():
+            script, _, own = path.stem.partition("-")
+            lines += [f"*No results of* ``benchmarks/{script}.py {own}`` *are stored yet.*", ""]
+    return lines
+
+
+def check_columns(columns, tables):
+    """Refuse names that no table has."""
+    unknown = set(columns).difference(*(table["columns"] for table in tables))
+    if unknown:
+        raise ValueError(f"no table has the columns {sorted(unknown)}")
+
+
+def merged(tables):
+    """Return the tables, the rows of those of one title and columns together."""
+    together = {}
+    for table in tables:
+        rows = together.setdefault((table["title"], tuple(table["columns"])), [])
+        # Each run of a script may have the same first rows, to compare with.
+        rows += [row for row in table["rows"] if row not in rows]
+    return [
+        {"title": title, "columns": columns, "rows": rows}
+        for (title, columns), rows in together.items()
+    ]
+
+
+def chosen(table, columns):
+    """Return a table with some of its columns; without names with all."""
+    places = [i for i, name in enumerate(table["columns"]) if not columns or name in columns]
+    rows = [[row[i] for i in places] for row in table["rows"]]
+    return table | {"columns": [table["columns"][i] for i in places], "rows": rows}
 
 
 class BenchmarkTables(SphinxDirective):
     """Inserts the sections of all scripts, those with results first.
 
-    With names of files in ``benchmarks/results/`` as its argument, only their tables.
+    With names of files in ``benchmarks/results/`` as its argument, only their tables, of which
+    the option `columns` shows some, named with commas between.
     """
 
     optional_arguments, final_argument_whitespace = 1, True
+    option_spec = {"columns": lambda text: [name.strip() for name in text.split(",")]}
     has_content = False
 
     def run(self):
@@ -102,7 +151,7 @@ class BenchmarkTables(SphinxDirective):
     def _tables(self, names):
         for name in names:
             self.env.note_dependency(str(BENCHMARKS / "results" / f"{name}.json"))
-        return [line for name in names for line in named_lines(BENCHMARKS, name)]
+        return named_lines(BENCHMARKS, names, self.options.get("columns", ()))
 
     def _sections(self):
         files = stored_files(BENCHMARKS)
