@@ -101,7 +101,8 @@ def named_lines(benchmarks, names, columns=()):
     for path in paths:
         if not path.exists():
             script, _, own = path.stem.partition("-")
-            lines += [f"*No results of* ``benchmarks/{script}.py {own}`` *are stored yet.*", ""]
+            command = f"benchmarks/{script}.py {own}".rstrip()
+            lines += [f"*No results of* ``{command}`` *are stored yet.*", ""]
     return lines
 
 
@@ -136,11 +137,11 @@ class BenchmarkTables(SphinxDirective):
     """Inserts the sections of all scripts, those with results first.
 
     With names of files in ``benchmarks/results/`` as its argument, only their tables, of which
-    the option `columns` shows some, named with commas between.
+    the option `columns` shows some, named with semicolons between.
     """
 
     optional_arguments, final_argument_whitespace = 1, True
-    option_spec = {"columns": lambda text: [name.strip() for name in text.split(",")]}
+    option_spec = {"columns": lambda text: [name.strip() for name in text.split(";")]}
     has_content = False
 
     def run(self):
