@@ -26,18 +26,25 @@ def cell(value):
     if isinstance(value, str):
         return value or " "
     if isinstance(value, list):
-        if len(value) == 1:
-            return cell(value[0])
-        spread = statistics.stdev(value)
-        if spread == 0:
-            return f"{cell(value[0])} (0)"
-        # As many decimals as give the spread two digits.
-        decimals = max(0, 1 - math.floor(math.log10(spread)))
-        return f"{statistics.mean(value):.{decimals}f} ({spread:.{decimals}f})"
+        return cell(value[0]) if len(value) == 1 else mean_and_spread(value)
     if isinstance(value, int):
         return str(value)
     # Four digits, but never an exponent for what is large.
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def mean_and_spread(values):
+    """Return the mean of numbers, and their standard deviation in brackets."""
+    mean, spread = statistics.mean(values), statistics.stdev(values)
+    if spread == 0:
+        return f"{cell(values[0])} (0)"
+    if abs(mean) < 1e-4:
+        return f"{mean:.1g} ({spread:.1g})"
+    # As many decimals as give the spread two digits, or one, if the mean has four by then.
+    one = -math.floor(math.log10(spread))
+    four = 3 - math.floor(math.log10(abs(mean)))
+    decimals = max(0, one, min(one + 1, four))
+    return f"{mean:.{decimals}f} ({spread:.{decimals}f})"
 
 
 def table_lines(table):
@@ -83,7 +90,7 @@ def source_lines(found):
     """Return the lines that say what a file's figures come from."""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     source = f"{found['date']}, {found['machine']}; {versions}; commit {found['commit']}."
-    return [f"``{found['command']}``. {source}", ""]
+    return [".. rst-class:: source", "", f"``{found['command']}``. {source}", ""]
 
 
 def named_lines(benchmarks, names, columns=()):
