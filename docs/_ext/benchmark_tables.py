@@ -38,8 +38,8 @@ def mean_and_spread(values):
     mean, spread = statistics.mean(values), statistics.stdev(values)
     if spread == 0:
         return f"{cell(values[0])} (0)"
-    if abs(mean) < 1e-4:
-        return f"{mean:.1g} ({spread:.1g})"
+    if not 1e-4 <= abs(mean) < 1e6:
+        return f"{mean:.2g} ({spread:.2g})"
     # As many decimals as give the spread two digits, or one, if the mean has four by then.
     one = -math.floor(math.log10(spread))
     four = 3 - math.floor(math.log10(abs(mean)))
