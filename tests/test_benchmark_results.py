@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -153,6 +154,18 @@ def test_tables_of_one_title_are_shown_as_one(results, directive, tmp_path, monk
 )
 def test_cell_shows_few_digits_and_no_exponent(directive, value, text):
     assert directive.cell(value) == text
+
+
+def test_figures_in_readme_are_those_of_the_file():
+    stored = (BENCHMARKS / "results" / "tabular.json").read_text(encoding="utf-8")
+    (table,) = json.loads(stored)["tables"]
+    of_two_codes = {row[0]: row[2:5] for row in table["rows"] if row[1] == 2}
+    text = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (\w+)[^|]*\| (\S+) \| (\S+) \| (\S+) \|$", text, re.MULTILINE)
+    assert len(shown) >= 5
+    for name, *figures in shown:
+        means = np.mean(of_two_codes[name], axis=1)
+        np.testing.assert_allclose(np.array(figures, float), means, rtol=2e-3)
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
