@@ -96,14 +96,12 @@ def source_lines(found):
 def named_lines(benchmarks, names, columns=()):
     """Return the lines of the tables of files, those of one title as one table.
 
-    With `columns` only these are shown, where a table has them.
+    With `columns` only these are shown, and no table that has none of them.
     """
     paths = [benchmarks / "results" / f"{name}.json" for name in names]
     found = [content(path) for path in paths if path.exists()]
     tables = merged([table for each in found for table in each["tables"]])
-    if found:
-        check_columns(columns, tables)
-    lines = [line for table in tables for line in table_lines(chosen(table, columns))]
+    lines = [line for table in selected(tables, columns) for line in table_lines(table)]
     lines += [line for each in found for line in source_lines(each)]
     for path in paths:
         if not path.exists():
@@ -113,11 +111,14 @@ def named_lines(benchmarks, names, columns=()):
     return lines
 
 
-def check_columns(columns, tables):
-    """Refuse names that no table has."""
+def selected(tables, columns):
+    """Return the tables with these columns only; without names all as they are."""
+    if not columns or not tables:
+        return tables
     unknown = set(columns).difference(*(table["columns"] for table in tables))
     if unknown:
         raise ValueError(f"no table has the columns {sorted(unknown)}")
+    return [chosen(table, columns) for table in tables if set(columns) & set(table["columns"])]
 
 
 def merged(tables):
@@ -134,8 +135,8 @@ def merged(tables):
 
 
 def chosen(table, columns):
-    """Return a table with some of its columns; without names with all."""
-    places = [i for i, name in enumerate(table["columns"]) if not columns or name in columns]
+    """Return a table with some of its columns."""
+    places = [i for i, name in enumerate(table["columns"]) if name in columns]
     rows = [[row[i] for i in places] for row in table["rows"]]
     return table | {"columns": [table["columns"][i] for i in places], "rows": rows}
 
