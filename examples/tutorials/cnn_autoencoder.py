@@ -4,7 +4,13 @@ A CNN autoencoder of torch modules of your own, and a denoising one
 
 Max-pooling, 5x5 convolutions and upsampling are no `ConvNet`: `ModuleNetwork` takes any
 modules.
+
+.. image:: /../examples/images/tutorials/cnn_autoencoder.png
+   :alt: Clothes, and below each its reconstruction from two numbers; noisy clothes, denoised
+   :width: 80%
 """
+
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/cnn_autoencoder.png'
 
 import matplotlib.pyplot as plt
 import numpy as np
