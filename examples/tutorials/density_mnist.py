@@ -4,7 +4,13 @@ Density of binary MNIST
 
 Forty latent dimensions and 400 hidden units; the importance-weighted bound on the likelihood
 of the test set, beside that of the training objective.
+
+.. image:: /../examples/images/tutorials/density_mnist.png
+   :alt: A square of digits drawn from the model
+   :width: 80%
 """
+
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/density_mnist.png'
 
 import numpy as np
 from sklearn.datasets import fetch_openml
