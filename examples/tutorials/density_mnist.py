@@ -7,7 +7,7 @@ of the test set, beside that of the training objective.
 
 .. image:: /../examples/images/tutorials/density_mnist.png
    :alt: A square of digits drawn from the model
-   :width: 80%
+   :width: 50%
 """
 
 # sphinx_gallery_thumbnail_path = '../examples/images/tutorials/density_mnist.png'
