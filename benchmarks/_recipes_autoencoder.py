@@ -73,7 +73,10 @@ def cnn_autoencoder(seed):
             model.n_iter_,
             seconds,
             "0.3268",
-            f"{model.loss_curve_[-1] / 784:.4f} in training, "
-            f"{-model.score(test) / 784:.4f} in test; noisy test images: MSE {before:.4f}, "
-            f"restored {after:.4f}",
+            {
+                "per pixel in training": model.loss_curve_[-1] / 784,
+                "test": -model.score(test) / 784,
+                "MSE of noisy test images": before,
+                "restored": after,
+            },
         )

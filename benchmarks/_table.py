@@ -1,18 +1,25 @@
-"""Tables in Markdown, and one row of the tutorials' table."""
+"""Tables in Markdown, and one row of a tutorial's table."""
 
 import time
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """A recipe's figure beside the published one."""
+    """A recipe's figures, by their names, beside the published one."""
 
     system: str
     parameters: str
     epochs: int
     seconds: float
     published: str
-    ours: str
+    figures: dict
+
+    def __str__(self):
+        rounded = (
+            f"{name} {value if isinstance(value, str) else round(float(value), 4)}"
+            for name, value in self.figures.items()
+        )
+        return "; ".join(map(str, [*self[:-1], *rounded]))
 
 
 def fit(model, *args, **kwargs):

@@ -44,7 +44,7 @@ from sklearn.preprocessing import StandardScaler
 from skvae import VAEOutlierDetector
 
 N_SPLITS = 5
-COLUMNS = ["detector", "ROC AUC", "average precision", "fit, s"]
+MEASURES = ["Area under the ROC curve", "Average precision", "Seconds of a fit"]
 MAX_TRAINED, MAX_SCORED = 600, 500
 
 
@@ -148,6 +148,20 @@ def run(load, contamination):
     return {name: np.array(values) for name, values in found.items()}
 
 
+def tables(results):
+    """Return a table for each measure, with a column for each set; `results` has set -> run."""
+    columns = ["detector", *results]
+    detectors = next(iter(results.values()))
+    return [
+        Table(
+            measure,
+            columns,
+            [[name, *(found[name][:, i] for found in results.values())] for name in detectors],
+        )
+        for i, measure in enumerate(MEASURES)
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--contamination", type=float, default=0.1)
@@ -159,7 +173,7 @@ def main():
     loaders = {each.__name__: each for each in (breast_cancer, digits, wine, california)}
     loaders |= {path.stem: table(path) for path in args.tables}
     print(describe_machine())
-    ranks, tables = [], []
+    ranks, results = [], {}
     for name, load in loaders.items():
         if args.only is not None and args.only not in name:
             continue
@@ -172,7 +186,7 @@ def main():
                 f"({spread[1]:.3f})         {np.median(values[:, 2]):7.2f} s",
                 flush=True,
             )
-        tables.append(Table(name, COLUMNS, [[each, *found[each].T] for each in found]))
+        results[name] = found
         measures = np.array([values.mean(axis=0)[:2] for values in found.values()])
         ranks.append(rankdata(-measures.round(3), axis=0))
     print("\nmean rank")
@@ -180,10 +194,8 @@ def main():
     for detector, rank in zip(found, np.mean(ranks, axis=(0, 2)), strict=True):
         rows.append([detector, f"{rank:.2f}"])
         print("{:28s} {}".format(*rows[-1]))
-    tables.append(
-        Table("Mean rank over the sets and both measures", ["detector", "rank"], rows)
-    )
-    save(__file__, tables, args.save)
+    ranked = Table("Mean rank over the sets and both measures", ["detector", "rank"], rows)
+    save(__file__, [*tables(results), ranked], args.save)
 
 
 if __name__ == "__main__":

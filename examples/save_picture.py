@@ -23,6 +23,7 @@ for name in sys.argv[1:]:
     path = here / "images" / f"{name}.png"
     path.parent.mkdir(exist_ok=True)
     plt.figure(1).savefig(path, dpi=80)
-    # A palette makes it smaller.
-    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+    # A palette makes it smaller; this one keeps the colours of small points apart.
+    method = Image.Quantize.MAXCOVERAGE
+    Image.open(path).convert("RGB").quantize(256, method).save(path, optimize=True)
     print(f"Picture: {path}")

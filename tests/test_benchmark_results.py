@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -116,9 +117,22 @@ def test_section_shows_all_files_of_its_script(results, directive, tmp_path, mon
 
 def test_tables_of_one_file_are_shown_elsewhere(results, directive, tmp_path, monkeypatch):
     save(results, tmp_path / "results", monkeypatch, "--save", "one")
-    text = "\n".join(directive.named_lines(tmp_path, "script-one"))
+    text = "\n".join(directive.named_lines(tmp_path, ["script-one"]))
     assert text.startswith(".. list-table:: Scores")
-    assert "``benchmarks/script.py two``" in directive.named_lines(tmp_path, "script-two")[0]
+    assert "``benchmarks/script.py two``" in directive.named_lines(tmp_path, ["script-two"])[0]
+
+
+def test_tables_of_one_title_are_shown_as_one(results, directive, tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        save(results, tmp_path / "results", monkeypatch, "--save", name)
+    names = ["script-one", "script-two"]
+    text = "\n".join(directive.named_lines(tmp_path, names, ["data", "VAE"]))
+    assert text.count(".. list-table:: Scores") == text.count("iris") == 1
+    assert "VAE" in text
+    assert "PCA" not in text
+    assert text.count("``python benchmarks/script.py``") == 2
+    with pytest.raises(ValueError, match="no table has the columns"):
+        directive.named_lines(tmp_path, names, ["dta"])
 
 
 @pytest.mark.parametrize(
@@ -129,10 +143,29 @@ def test_tables_of_one_file_are_shown_elsewhere(results, directive, tmp_path, mo
         ([2.0], "2"),
         ([7, 7], "7 (0)"),
         ([1.0, 3.0], "2.0 (1.4)"),
+        ([0.87892, 0.87901, 0.87897], "0.87897 (0.00005)"),
+        ([0.8781, 0.8801, 0.8797], "0.8793 (0.0011)"),
+        ([0.8700, 0.8801, 0.8797], "0.8766 (0.0057)"),
+        ([0.01700, 0.01704], "0.01702 (0.00003)"),
+        ([5e-6, 6e-6], "5.5e-06 (7.1e-07)"),
+        ([-1e9, -2e9], "-1.5e+09 (7.1e+08)"),
+        ([-30.123, -30.456], "-30.29 (0.24)"),
     ],
 )
 def test_cell_shows_few_digits_and_no_exponent(directive, value, text):
     assert directive.cell(value) == text
+
+
+def test_figures_in_readme_are_those_of_the_file():
+    stored = (BENCHMARKS / "results" / "tabular.json").read_text(encoding="utf-8")
+    (table,) = json.loads(stored)["tables"]
+    of_two_codes = {row[0]: row[2:5] for row in table["rows"] if row[1] == 2}
+    text = (BENCHMARKS.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (\w+)[^|]*\| (\S+) \| (\S+) \| (\S+) \|$", text, re.MULTILINE)
+    assert len(shown) >= 5
+    for name, *figures in shown:
+        means = np.mean(of_two_codes[name], axis=1)
+        np.testing.assert_allclose(np.array(figures, float), means, rtol=2e-3)
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)

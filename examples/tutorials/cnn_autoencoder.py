@@ -4,8 +4,15 @@ A CNN autoencoder of torch modules of your own, and a denoising one
 
 Max-pooling, 5x5 convolutions and upsampling are no `ConvNet`: `ModuleNetwork` takes any
 modules.
+
+.. image:: /../examples/images/tutorials/cnn_autoencoder.png
+   :alt: Clothes, and below each its reconstruction from two numbers; noisy clothes, denoised
+   :width: 80%
 """
 
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/cnn_autoencoder.png'
+
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import fetch_openml
 from torch import nn
@@ -50,7 +57,6 @@ plain = AutoencoderTransformer(
     verbose=True,
 ).fit(train)
 print(f"cross-entropy per pixel: {-plain.score(test) / 784:.4f} nats")
-ReconstructionDisplay.from_estimator(plain, test[:10]).figure_.savefig("cnn_autoencoder.png")
 
 denoising = AutoencoderTransformer(
     latent_dim=16,
@@ -64,5 +70,10 @@ denoising = AutoencoderTransformer(
 ).fit(train)
 noise = np.random.RandomState(0).standard_normal((10, 784))
 noisy = (test[:10] + 0.3 * noise).clip(0, 1).astype("float32")
-display = ReconstructionDisplay.from_estimator(denoising, test[:10], X_noisy=noisy)
-display.figure_.savefig("denoising.png")
+
+figure, axes = plt.subplots(2, 1, figsize=(8, 4.4), height_ratios=(2, 3), layout="constrained")
+ReconstructionDisplay.from_estimator(plain, test[:10], ax=axes[0])
+axes[0].set_title("Two dimensions, max-pooling")
+ReconstructionDisplay.from_estimator(denoising, test[:10], X_noisy=noisy, ax=axes[1])
+axes[1].set_title("Sixteen dimensions, trained to denoise")
+figure.savefig("cnn_autoencoder.png")

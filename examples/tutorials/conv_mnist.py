@@ -5,13 +5,17 @@ Convolutional VAE on MNIST
 Two strided convolutions, a dense layer of 16 units and two latent dimensions, mirrored in the
 decoder: 134,165 parameters, trained for 14 epochs of 60,000 images and validated on the 10,000
 test images. It prints the losses of each epoch, of which ``validation_loss`` is Keras's
-``val_loss``, and at the end "test -ELBO: 146.4 nats" or a figure near it (146.39 in
-``benchmarks/tutorials.py``, one seed). At 2,000 images a second, as on two cores, it takes 7 to
-8 minutes.
+``val_loss``, and at the end "test -ELBO: 147.03 nats" or a figure near it (see
+:doc:`/benchmarks/index`). At 2,000 images a second, as on two cores, it takes 7 to 8 minutes.
 
-``conv_mnist.png`` shows the codes of the test images, coloured by their digits, and the digits
-decoded on a grid over the latent plane.
+The codes of the test images, coloured by their digits, and the digits decoded on a grid over
+the latent plane:
+
+.. image:: /../examples/images/tutorials/conv_mnist.png
+   :alt: Left the codes, each digit in a part of the plane; right a grid of decoded digits
 """
+
+# sphinx_gallery_thumbnail_path = '../examples/images/tutorials/conv_mnist.png'
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import fetch_openml

@@ -4,8 +4,8 @@ Frey faces
 
 A Gaussian whose mean lies in [0, 1] and whose noise is predicted for each pixel. The full
 posterior gives each face a covariance of its own. `frey_faces.npy`, (1965, 28, 20), is
-expected in scikit-learn's data folder. It prints a held-out -ELBO of about -860 nats, and of
--876 with the full posterior, which vary by 15 nats between machines and seeds.
+expected in scikit-learn's data folder. It prints the held-out -ELBO of both, which vary by tens
+of nats between seeds and machines (:doc:`/benchmarks/index` has three seeds).
 
 .. image:: /../examples/images/tutorials/frey_faces.png
    :alt: Faces decoded on a grid over the latent plane, that turn and change their expression
