@@ -92,6 +92,22 @@ def log_density(estimator, X):
     ValueError
         If a scaler clips, or is before a likelihood of flags, counts or categories, whose
         probabilities have no units.
+
+    Examples
+    --------
+    Standardised columns have other densities, but the same in the units of the data:
+
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.decomposition import FactorAnalysis
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skvae.metrics import log_density
+    >>> X = load_wine().data
+    >>> scaled = make_pipeline(StandardScaler(), FactorAnalysis(1, svd_method="lapack")).fit(X)
+    >>> by_hand = scaled.score_samples(X) - np.log(scaled[0].scale_).sum()
+    >>> bool(np.allclose(log_density(scaled, X), by_hand))
+    True
     """
     steps, model = _steps_and_model(estimator)
     _check_has_density(model, steps)

@@ -24,6 +24,15 @@ class PosteriorHead(nn.Module):
     """Base of the heads: raw encoder output to a posterior over `latent_dim` dimensions.
 
     `n_raw` raw outputs are needed per row: means, log-scales and other parameters.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skvae.posteriors import Diagonal
+    >>> head = Diagonal().head(latent_dim=2)
+    >>> q = head(torch.zeros(5, head.n_raw))
+    >>> q.mean.shape, float(q.stddev[0, 0])
+    (torch.Size([5, 2]), 1.0)
     """
 
     def __init__(self, latent_dim):

@@ -27,6 +27,14 @@ class Likelihood(Component):
     A subclass defines in `distribution` the meaning of raw decoder output. If it has learned
     parameters of its own, `parameters` returns them; if the raw output for the data's mean
     is not the mean itself, `start` returns it.
+
+    Examples
+    --------
+    >>> from torch.distributions import Laplace
+    >>> from skvae.likelihoods import Likelihood
+    >>> class AbsoluteError(Likelihood):
+    ...     def distribution(self, raw):
+    ...         return Laplace(raw, 1.0, validate_args=False)
     """
 
     kind = "likelihood"
