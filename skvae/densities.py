@@ -33,7 +33,7 @@ class _NormalLogProb(Function):
         ctx.save_for_backward(standard, scale)
         ctx.shapes = value.shape, loc.shape
         constant = -0.5 * math.log(2 * math.pi) - scale.log()
-        return torch.addcmul(constant, standard, standard, value=-0.5)
+        return torch.sub(constant, standard.square(), alpha=0.5)
 
     @staticmethod
     def backward(ctx, gradient):

@@ -35,7 +35,9 @@ def conditional_means(model, x):
         return model.decoder.head.collapse(means)
 
     eps = draws_for_all_rows(model, N_DRAWS)
-    return x.fill(_of_weighted_draws(mean, model, x, eps))
+    # Of mean zero exactly, and so the means of a linear model are exact.
+    first = eps[:N_FIRST] - eps[:N_FIRST].mean(0)
+    return x.fill(_of_weighted_draws(mean, model, x, first, eps))
 
 
 def conditional_draws(model, x, rng):
@@ -62,12 +64,12 @@ def conditional_draws(model, x, rng):
 
     shape = (N_DRAWS, len(x.values), model.latent_dim)
     eps = torch.from_numpy(rng.standard_normal(shape)).to(x.values)
-    return x.fill(_of_weighted_draws(drawn_row, model, x, eps))
+    return x.fill(_of_weighted_draws(drawn_row, model, x, eps[:N_FIRST], eps))
 
 
-def _of_weighted_draws(function, model, x, eps):
+def _of_weighted_draws(function, model, x, first, eps):
     """Return a function of rows and weighted draws of their codes."""
-    draws = weighted_draws(model, x, eps[:N_FIRST])
+    draws = weighted_draws(model, x, first)
     values = function(x, draws)
     # Most rows need no more.
     few = effective_number(draws.weights) < _N_EFFECTIVE

@@ -145,6 +145,9 @@ class Linear(nn.Linear):
             # One operation instead of two makes small steps faster.
             if x.ndim == 2:
                 return torch.addmm(added, x, weight.mT)
+            # Autocast does not reach into the gradients of a function of one's own.
+            if torch.is_autocast_enabled(x.device.type):
+                return torch.baddbmm(added, x, weight.mT)
             return _LinearOfEach.apply(x, weight, added)
         raw = x @ weight.mT
         return raw if added is None else raw + added
