@@ -30,15 +30,22 @@ class WeightedDraws(NamedTuple):
     Attributes
     ----------
     z : Tensor of shape (n_draws, n, latent_dim)
-    means : Tensor of shape (n_draws, n, n_means)
-        Those of p(x|z), as the decoder's head returns them.
     weights : Tensor of shape (n_draws, n)
         They sum to 1 over the draws.
+    head : LikelihoodHead
+    distributions : list of Distribution
+        p(x|z), of some draws after the other.
     """
 
     z: torch.Tensor
-    means: torch.Tensor
     weights: torch.Tensor
+    head: torch.nn.Module
+    distributions: list
+
+    @property
+    def means(self):
+        """Means of p(x|z) as the head returns them, (n_draws, n, n_means)."""
+        return torch.cat([self.head.means(p) for p in self.distributions])
 
 
 def weighted_draws(model, x, eps):
@@ -53,7 +60,7 @@ def weighted_draws(model, x, eps):
         Standard normal draws.
     """
     z, p, log_weights = importance_weights(model, x, eps)
-    return WeightedDraws(z, model.decoder.head.means(p), _normalized(log_weights))
+    return WeightedDraws(z, _normalized(log_weights), model.decoder.head, [p])
 
 
 def effective_number(weights):
@@ -78,23 +85,25 @@ def adapted_draws(model, x, eps):
     mean = torch.zeros(len(x.values), model.latent_dim, 1).to(eps)
     factor = torch.eye(model.latent_dim).to(eps).expand(len(mean), -1, -1)
     proposals = [_Normal(mean, factor)]
-    codes, z, means, log_target, log_mixture = [], [], [], [], eps.new_zeros(0, len(mean))
+    codes, z, distributions, log_target = [], [], [], []
+    log_mixture = eps.new_zeros(0, len(mean))
     for part in eps.chunk(_N_ROUNDS):
-        latest = proposals[-1]
-        new = latest.draws(part.permute(1, 2, 0))
+        if codes:
+            before = torch.cat(codes, -1)
+            log_weights = torch.cat(log_target) - log_mixture
+            proposals.append(_fitted_normal(before, log_weights))
+            log_mixture = log_mixture.logaddexp(proposals[-1].log_prob(before))
+        new = proposals[-1].draws(part.permute(1, 2, 0))
         as_eps = new.permute(2, 0, 1)
         drawn, p, log_ratio = importance_weights(model, x, as_eps)
-        if codes:
-            log_mixture = log_mixture.logaddexp(latest.log_prob(torch.cat(codes, -1)))
         of_new = torch.stack([proposal.log_prob(new) for proposal in proposals])
         log_mixture = torch.cat([log_mixture, of_new.logsumexp(0)])
         codes.append(new)
         z.append(drawn)
-        means.append(model.decoder.head.means(p))
+        distributions.append(p)
         log_target.append(log_ratio + standard_normal_log_prob(as_eps))
-        log_weights = torch.cat(log_target) - log_mixture
-        proposals.append(_fitted_normal(torch.cat(codes, -1), log_weights))
-    return WeightedDraws(torch.cat(z), torch.cat(means), _normalized(log_weights))
+    weights = _normalized(torch.cat(log_target) - log_mixture)
+    return WeightedDraws(torch.cat(z), weights, model.decoder.head, distributions)
 
 
 class _Normal:
