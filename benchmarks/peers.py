@@ -18,6 +18,12 @@ from _table import print_header, print_row
 
 PEERS = ("skvae", "torch loop", "torch DataLoader", "Keras/TF", "Keras/torch", "pythae")
 ROWS = (("dense", 50), ("dense", 128), ("dense", 512), ("conv", 32), ("conv", 128))
+CUDA_ROWS = (*ROWS[:3], ("dense", 2048), *ROWS[3:], ("conv", 512), ("conv", 2048))
+
+
+def rows_of(device):
+    """Return the networks and batch sizes: a GPU has room for larger ones."""
+    return ROWS if device == "cpu" else CUDA_ROWS
 
 
 def measure(peer, n_rows, threads, device):
@@ -34,7 +40,7 @@ def measure(peer, n_rows, threads, device):
         "pythae": _peers.pythae,
     }.get(peer, _peers.keras)
     result = {}
-    for kind, batch_size in ROWS:
+    for kind, batch_size in rows_of(device):
         X = _peers.random_rows(n_rows if kind == "dense" else n_rows // 8)
         result[f"{kind}, {batch_size}"] = len(X) / function(kind, X, batch_size, device)
     print(json.dumps(result))
@@ -61,16 +67,16 @@ def limits(device):
 
     rate = _peers.product_rate(device)
     print(f"float32 products of 2048 x 2048: {rate / 1e9:.0f} GFLOP/s")
-    return {kind: rate / _peers.flop_per_row(kind) for kind, _ in ROWS}
+    return {kind: rate / _peers.flop_per_row(kind) for kind in ("dense", "conv")}
 
 
-def table(results, most):
+def table(results, most, sizes):
     """Print the medians of the rounds and return them."""
     peers = list(results)
     columns = ["network, batch", *peers, "skvae / best package", "of the limit"]
     print_header(columns)
     rows = []
-    for kind, batch_size in ROWS:
+    for kind, batch_size in sizes:
         key = f"{kind}, {batch_size}"
         medians = {peer: np.median([one[key] for one in results[peer]]) for peer in peers}
         packages = [medians[p] for p in peers if p.startswith("Keras") or p == "pythae"]
@@ -82,11 +88,11 @@ def table(results, most):
     return Table("Rows of a training step a second, medians of the rounds", columns, rows)
 
 
-def plot(results, path):
+def plot(results, path, rows):
     import matplotlib.pyplot as plt
 
-    kinds = list(dict.fromkeys(kind for kind, _ in ROWS))
-    sizes = {kind: [size for other, size in ROWS if other == kind] for kind in kinds}
+    kinds = list(dict.fromkeys(kind for kind, _ in rows))
+    sizes = {kind: [size for other, size in rows if other == kind] for kind in kinds}
     figure, axes = plt.subplots(
         1,
         len(kinds),
@@ -130,8 +136,9 @@ def main():
             figures = run(peer, args)
             if figures is not None:
                 results.setdefault(peer, []).append(figures)
-    found = table(results, most)
-    plot(results, args.plot)
+    sizes = rows_of(args.device)
+    found = table(results, most, sizes)
+    plot(results, args.plot, sizes)
     save(__file__, [found], args.save)
 
 

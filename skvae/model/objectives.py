@@ -19,6 +19,7 @@ from scipy.stats import qmc
 from torch.distributions import kl_divergence
 
 from skvae.posteriors import standard_normal_log_prob
+from skvae.randomness import SeededDraws
 
 
 class Bound(NamedTuple):
@@ -180,15 +181,16 @@ class BatchLoss:
     Attributes
     ----------
     can_record : bool
-        Whether the terms are functions of rows, draws and parameters alone, computed on the
-        CPU, where the gradients are computed in the same thread. Classes of the user's own,
-        such as a likelihood, may do anything else.
+        Whether the terms are functions of rows, draws and parameters alone, and on a GPU
+        are computed without waiting for it. Classes of the user's own, such as a likelihood,
+        may do anything else.
     """
 
     def __init__(self, objective, module, generator):
         self.objective, self.module, self.generator = objective, module, generator
-        is_function = module.can_batch and module.completion is None and not _has_own(module)
-        self.can_record = is_function and generator.device.type == "cpu"
+        on_gpu = generator.device.type == "cuda"
+        is_function = _draws_nothing(module) if on_gpu else module.can_batch
+        self.can_record = is_function and module.completion is None and not _has_own(module)
 
     def __call__(self, x, epoch):
         """Return the terms of a batch, with new draws."""
@@ -206,6 +208,11 @@ class BatchLoss:
     def warms_up(self, epoch):
         """Whether the terms depend on the epoch."""
         return epoch < self.objective.warmup_left
+
+
+def _draws_nothing(module):
+    """Whether a module draws no random numbers; statistics of batches are tensors."""
+    return not any(isinstance(part, SeededDraws) for part in module.modules())
 
 
 def _has_own(module):

@@ -4,6 +4,7 @@ from collections import Counter
 
 import torch
 
+from skvae.training.graphs import capture
 from skvae.training.recording import record
 
 # Number of batches of a shape after which one is recorded, which takes as long as some steps.
@@ -13,8 +14,9 @@ _PATIENCE = 10
 class Gradients:
     """Computes the terms of a batch, and the gradients of the parameters.
 
-    A loss that says that it can be recorded is recorded after some batches of a shape. The next
-    one is computed in both ways: unless they agree to the bit, nothing is repeated.
+    A loss that says that it can be recorded is recorded after some batches of a shape: on the
+    CPU its operations, on a GPU its kernels. On the CPU the next one is computed in both ways:
+    unless they agree to the bit, nothing is repeated.
 
     Parameters
     ----------
@@ -67,8 +69,12 @@ class Gradients:
                 *(_in_layout(found.get(id(p)), p) for p in self.parameters),
             ]
 
-        results, self._repeats[inputs[0].shape] = record(step, inputs)
-        self._can_record = self._repeats[inputs[0].shape] is not None
+        on_gpu, shape = inputs[0].is_cuda, inputs[0].shape
+        results, self._repeats[shape] = (capture if on_gpu else record)(step, inputs)
+        self._can_record = self._repeats[shape] is not None
+        if on_gpu:
+            # Sums on a GPU may round differently each time.
+            self._trusted.add(shape)
         self._set(results[1:])
         return results[0]
 

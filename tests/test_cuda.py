@@ -1,0 +1,168 @@
+"""Estimators on a CUDA device: as on the CPU, and back."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import skops.io
+import torch
+from model_cases import SMALL, each_model, rows_for
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skvae import AutoencoderTransformer, VAEImputer, VAEOutlierDetector, VAETransformer
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+
+@each_model
+def test_a_start_is_that_of_the_cpu_and_a_training_is_finite(names, quick):
+    network, likelihood, posterior = names
+    options = {
+        "network": SMALL.get(network, network),
+        "likelihood": likelihood,
+        "posterior": posterior,
+        "image_shape": (8, 8),
+    }
+    X = rows_for(likelihood)
+    on_cpu, on_cuda = (
+        quick(latent_dim=2, device=name, max_iter=0, **options).fit(X)
+        for name in ("cpu", "cuda")
+    )
+    for method in ("transform", "score_samples"):
+        found, wanted = (getattr(model, method)(X) for model in (on_cuda, on_cpu))
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+    trained = quick(latent_dim=2, device="cuda", **options).fit(X)
+    assert trained.device_.startswith("cuda")
+    codes = trained.transform(X)
+    for result in (codes, trained.inverse_transform(codes), trained.score_samples(X)):
+        assert np.isfinite(result).all()
+    assert trained.sample(5, random_state=0).shape == (5, X.shape[1])
+    np.testing.assert_array_equal(trained.transform(X), codes)
+
+
+def with_gaps(X, seed=0):
+    return np.where(np.random.RandomState(seed).uniform(size=X.shape) < 0.3, np.nan, X)
+
+
+def test_rows_with_gaps_agree_with_the_cpu(quick, iris):
+    X = with_gaps(iris)
+    on_cpu, on_cuda = (quick(device=name, max_iter=0).fit(X) for name in ("cpu", "cuda"))
+    for method in ("transform", "score_samples", "impute"):
+        found, wanted = (getattr(model, method)(X) for model in (on_cuda, on_cpu))
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+    filled = quick(device="cuda").fit(X).impute(X)
+    assert np.isfinite(filled).all()
+    np.testing.assert_array_equal(filled[~np.isnan(X)], X[~np.isnan(X)])
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_default_fits_are_as_good_as_on_the_cpu(gaps):
+    X = load_iris().data
+    train = with_gaps(X[::2]) if gaps else X[::2]
+    scores = [
+        VAETransformer(2, device=name, random_state=0).fit(train).score(X[1::2])
+        for name in ("cpu", "cuda")
+    ]
+    assert abs(scores[0] - scores[1]) < 0.1
+
+
+def test_every_estimator_fits(iris):
+    X = with_gaps(iris)
+    filled = VAEImputer(device="cuda", random_state=0).fit_transform(X)
+    assert np.isfinite(filled).all()
+    outliers = VAEOutlierDetector(device="cuda", random_state=0).fit(iris)
+    assert set(outliers.predict(iris)) <= {-1, 1}
+    encoder = AutoencoderTransformer(2, device="cuda", random_state=0).fit(iris)
+    assert encoder.transform(iris).shape == (150, 2)
+
+
+def test_a_search_over_a_pipeline(iris):
+    pipeline = make_pipeline(MinMaxScaler(), VAETransformer(device="cuda", max_iter=20))
+    search = GridSearchCV(pipeline, {"vaetransformer__latent_dim": [1, 2]}, cv=2).fit(iris)
+    assert search.best_estimator_.transform(iris).ndim == 2
+
+
+@pytest.mark.parametrize("store", ["pickle", "skops"])
+def test_models_move_to_a_machine_without_cuda_and_back(store, quick, iris, tmp_path):
+    on_cuda = quick(device="auto").fit(iris)
+    path = tmp_path / "model"
+    if store == "pickle":
+        path.write_bytes(pickle.dumps(on_cuda))
+        load = f"pickle.load(open({str(path)!r}, 'rb'))"
+    else:
+        skops.io.dump(on_cuda, path)
+        kinds = f"skops.io.get_untrusted_types(file={str(path)!r})"
+        load = f"skops.io.load({str(path)!r}, trusted={kinds})"
+    code = (
+        "import pickle, numpy as np, skops.io\n"
+        "from sklearn.datasets import load_iris\n"
+        f"model = {load}\n"
+        "X = load_iris().data\n"
+        f"np.save({str(tmp_path / 'codes.npy')!r}, model.transform(X))\n"
+        f"pickle.dump(model, open({str(tmp_path / 'back')!r}, 'wb'))\n"
+        "model.partial_fit(X)\n"
+        "print(model.device_)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.strip() == "cpu", run.stderr
+    codes = on_cuda.transform(iris)
+    np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), codes, atol=1e-4)
+    back = pickle.loads((tmp_path / "back").read_bytes())
+    np.testing.assert_allclose(back.transform(iris), codes, atol=1e-4)
+    back.partial_fit(iris)
+
+
+def test_rows_that_do_not_fit_the_device_are_streamed(quick, digits, monkeypatch):
+    options = {"device": "cuda", "early_stopping": False, "latent_dim": 2}
+    resident = quick(**options).fit(digits)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 2**40))
+    streamed = quick(**options).fit(digits)
+    np.testing.assert_allclose(streamed.history_["loss"], resident.history_["loss"], rtol=1e-4)
+
+
+def test_a_full_device_says_what_to_reduce(quick, digits):
+    free = torch.cuda.mem_get_info()[0]
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 0.5 * free / total))
+    try:
+        with pytest.raises(MemoryError, match="Lower batch_size, n_samples"):
+            quick(device="cuda", n_samples=10**7, objective="iwae").fit(digits)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        torch.cuda.empty_cache()
+    quick(device="cuda").fit(digits)
+
+
+def test_one_rank_of_a_group_on_nccl_trains_as_without_a_group():
+    code = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "import numpy as np, torch.distributed as dist\n"
+        "from sklearn.datasets import load_digits\n"
+        "from skvae import VAETransformer\n"
+        "X = load_digits().data\n"
+        "options = dict(max_iter=5, early_stopping=False, random_state=0, device='cuda')\n"
+        "alone = VAETransformer(2, **options).fit(X)\n"
+        "dist.init_process_group('nccl', store=dist.HashStore(), rank=0, world_size=1)\n"
+        "joined = VAETransformer(2, **options).fit(X, group='world')\n"
+        "losses = alone.history_['loss'], joined.history_['loss']\n"
+        "np.testing.assert_allclose(*losses, rtol=1e-4)\n"
+        "dist.destroy_process_group()\n"
+        "print('same')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.strip().endswith("same"), run.stderr
