@@ -13,7 +13,7 @@ import warnings
 
 from _machine import describe_machine
 from _recipes_autoencoder import cnn_autoencoder
-from _recipes_density import burda_mnist
+from _recipes_density import burda_iwae, burda_vae
 from _recipes_images import (
     batch_norm_mnist,
     conv_mnist,
@@ -34,7 +34,8 @@ RECIPES = {
         cnn_autoencoder,
         batch_norm_mnist,
         dcgan_mnist,
-        burda_mnist,
+        burda_vae,
+        burda_iwae,
     )
 }
 

@@ -69,11 +69,13 @@ def test_rows_with_gaps_agree_with_the_cpu(quick, iris):
 def test_default_fits_are_as_good_as_on_the_cpu(gaps):
     X = load_iris().data
     train = with_gaps(X[::2]) if gaps else X[::2]
-    scores = [
-        VAETransformer(2, device=name, random_state=0).fit(train).score(X[1::2])
-        for name in ("cpu", "cuda")
-    ]
-    assert abs(scores[0] - scores[1]) < 0.1
+
+    def score(device):
+        # Of one seed it has a standard deviation of 0.05 nats.
+        models = [VAETransformer(2, device=device, random_state=seed) for seed in range(3)]
+        return np.mean([model.fit(train).score(X[1::2]) for model in models])
+
+    assert abs(score("cpu") - score("cuda")) < 0.1
 
 
 def test_every_estimator_fits(iris):

@@ -4,6 +4,8 @@ A GPU computes a small training step in less time than Python takes to give it t
 CUDA graph gives it all of them at once.
 """
 
+import warnings
+
 import torch
 
 
@@ -26,20 +28,16 @@ def capture(function, inputs):
         call overwrites the results. None if the computation cannot be captured.
     """
     kept = [each.clone() for each in inputs]
-    current, graph = torch.cuda.current_stream(kept[0].device), torch.cuda.CUDAGraph()
+    device, graph = kept[0].device, torch.cuda.CUDAGraph()
+    current = torch.cuda.current_stream(device)
     # Kernels are captured from a stream of their own, on which they must have run before.
-    stream = torch.cuda.Stream(kept[0].device)
+    stream = torch.cuda.Stream(device)
     stream.wait_stream(current)
     with torch.cuda.stream(stream):
         results = function(*kept)
-        try:
-            # Other threads may use the GPU meanwhile.
-            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                outputs = function(*kept)
-        except RuntimeError:
-            graph = None
+        outputs = _try_to_capture(graph, function, kept, stream)
     current.wait_stream(stream)
-    if graph is None:
+    if outputs is None:
         return results, None
 
     def repeat(*others):
@@ -49,3 +47,21 @@ def capture(function, inputs):
         return outputs
 
     return results, repeat
+
+
+def _try_to_capture(graph, function, inputs, stream):
+    """Return the tensors that a graph fills, or None if the capture fails."""
+    generator = torch.cuda.default_generators[inputs[0].device.index]
+    state = generator.clone_state()
+    try:
+        # Other threads may use the GPU meanwhile. torch warns if nothing was captured before
+        # an error.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
+        ):
+            return function(*inputs)
+    except RuntimeError:
+        # The generator would remain in the state of a capture, in which it draws no numbers.
+        generator.graphsafe_set_state(state)
+        return None
