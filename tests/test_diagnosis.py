@@ -76,7 +76,9 @@ def test_a_high_learning_rate_comes_first_and_the_likelihood_last():
     X = table()
     X[3, 2] = 1e8
     said = cause(X, learning_rate=10)
-    assert said.startswith("Likely cause: learning_rate_init=10 is high (the default is 0.005)")
+    assert said.startswith(
+        "Likely cause: learning_rate_init=10 is high (the default is at most 0.01)"
+    )
     assert said.endswith("the Gaussian likelihood may not fit the data.")
 
 
@@ -243,7 +245,7 @@ def noise_table():
 
 def collapsing(estimator=VAETransformer, **parameters):
     """An estimator whose fixed noise drowns the rows."""
-    defaults = {"max_iter": 3, "early_stopping": False, "random_state": 0}
+    defaults = {"max_iter": 10, "early_stopping": False, "random_state": 0}
     return estimator(**defaults | {"likelihood": Gaussian(100.0)} | parameters)
 
 

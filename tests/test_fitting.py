@@ -179,7 +179,8 @@ def test_a_warm_start_runs_through_a_schedule_of_its_own(quick, iris, monkeypatc
         step(steps)
 
     monkeypatch.setattr(Steps, "step", noted)
-    model = quick(warm_start=True).fit(iris).set_params(learning_rate_init=0.1).fit(iris)
+    model = quick(warm_start=True, learning_rate_init=5e-3).fit(iris)
+    model.set_params(learning_rate_init=0.1).fit(iris)
     assert model.n_iter_ == 6
     first, second = np.split(np.array(rates), 2)
     np.testing.assert_allclose(second, first * 0.1 / 5e-3)

@@ -18,11 +18,11 @@ from skvae.training.setup import FEW_ROWS, Plan, Stopping
 
 @pytest.mark.parametrize(
     ("n_rows", "size", "epochs"),
-    # 800 or 6000 steps, in 10 to 200 epochs.
+    # 500 or 6000 steps, in 10 to 400 or to 200 epochs.
     [
         (2, 2, 400),
-        (100, 64, 400),
-        (999, 64, 50),
+        (100, 64, 250),
+        (999, 64, 31),
         (1000, 128, 200),
         (60_000, 128, 12),
         (10**7, 128, 10),
@@ -31,6 +31,25 @@ from skvae.training.setup import FEW_ROWS, Plan, Stopping
 def test_the_automatic_plan_is_a_number_of_steps(n_rows, size, epochs):
     automatic = Plan.for_rows(n_rows, "auto", "auto", 0.1, 0.2)
     assert automatic == Plan(epochs, size, 0.1, 0.2)
+
+
+def test_smaller_batches_of_a_network_change_no_epochs():
+    for n_rows in (100, 5000, 60_000):
+        plain, smaller = (
+            Plan.for_rows(n_rows, "auto", "auto", 0.1, 0.2, size) for size in (128, 64)
+        )
+        assert smaller.epochs == plain.epochs
+        assert smaller.batch_size == 64
+    # Steps of a size that the user gives are counted as they are.
+    assert Plan.for_rows(60_000, 64, "auto", 0.1, 0.2, 64).epochs == 10
+
+
+def test_the_automatic_rate_is_higher_for_few_rows():
+    rates = [
+        Plan.for_rows(n_rows, "auto", "auto", "auto", 0.2).learning_rate
+        for n_rows in (FEW_ROWS - 1, FEW_ROWS)
+    ]
+    assert rates == [1e-2, 5e-3]
 
 
 def test_a_plan_keeps_the_numbers_given():

@@ -88,7 +88,7 @@ validation_scores_, best_validation_score_, noise_variance_, device_
         image_shape=None,
         batch_size="auto",
         max_iter="auto",
-        learning_rate_init=5e-3,
+        learning_rate_init="auto",
         weight_decay=0.01,
         early_stopping="auto",
         validation_fraction=0.1,

@@ -54,7 +54,7 @@ class LatentTransformer(
         "image_shape": [None, "array-like"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_iter": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto", "cv"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -148,9 +148,9 @@ class LatentTransformer(
 
         The first call initialises the model and sets the mean and scale of the features for
         all calls: its rows should be a random sample. The learning rate is constant, a third
-        of `learning_rate_init`, the mean of the one-cycle schedule, and the KL term has its
-        full weight: `kl_warmup` is for `fit`. The optimiser's moments
-        are kept between calls: with a `random_state`, a model that is pickled between two
+        of `learning_rate_init` ("auto" is 5e-3 here), the mean of the one-cycle schedule, and
+        the KL term has its full weight: `kl_warmup` is for `fit`. The optimiser's moments are
+        kept between calls: with a `random_state`, a model that is pickled between two
         calls continues to exactly the same result as one that is not. Ctrl-C raises
         KeyboardInterrupt, and the state before the call is kept.
 

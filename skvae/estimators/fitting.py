@@ -35,7 +35,7 @@ from skvae.training.result import (
     in_data_units,
     join_histories,
 )
-from skvae.training.setup import Plan, Setup, Stopping
+from skvae.training.setup import RATE, Plan, Setup, Stopping
 from skvae.training.steps import make_optimizer
 
 
@@ -128,9 +128,14 @@ class Training:
             estimator.max_iter,
             estimator.learning_rate_init,
             estimator.weight_decay,
+            self.architecture.network.auto_batch_size,
         )
+        if one_pass and estimator.learning_rate_init == "auto":
+            # Many chunks may follow, however few rows this one has.
+            plan = replace(plan, learning_rate=RATE)
+        self._peak_rate = plan.learning_rate
         if one_pass:
-            rate = estimator.learning_rate_init / 3
+            rate = self._peak_rate / 3
             plan = replace(plan, epochs=1, learning_rate=rate, one_cycle=False)
         epochs_before = estimator.n_iter_ if continues else 0
         self.setup = Setup(
@@ -261,9 +266,8 @@ class Training:
 
     def likely_cause(self):
         """Return the likely cause of a divergence, and what to do."""
-        likelihood, rate = self.architecture.likelihood, self.estimator.learning_rate_init
-        X, names = self.tables["X"], self.feature_names
-        return likely_cause(X, self.units, names, likelihood, rate)
+        X, likelihood = self.tables["X"], self.architecture.likelihood
+        return likely_cause(X, self.units, self.feature_names, likelihood, self._peak_rate)
 
     def fitted_attributes(self, result, group=ALONE):
         """Return the attributes that the estimator has after a training.

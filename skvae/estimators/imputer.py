@@ -123,7 +123,7 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         image_shape=None,
         batch_size="auto",
         max_iter="auto",
-        learning_rate_init=5e-3,
+        learning_rate_init="auto",
         weight_decay=0.01,
         early_stopping="auto",
         validation_fraction=0.1,

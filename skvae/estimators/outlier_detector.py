@@ -120,7 +120,7 @@ verbose
         image_shape=None,
         batch_size="auto",
         max_iter="auto",
-        learning_rate_init=5e-3,
+        learning_rate_init="auto",
         weight_decay=0.01,
         early_stopping="auto",
         validation_fraction=0.1,

@@ -65,12 +65,13 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     image_shape : tuple of int, default=None
         (H, W) or (H, W, C) of rows that are flattened images, channels last; for "conv".
     batch_size : int or "auto", default="auto"
-        Rows per step; "auto" is 64 with fewer than 1000 rows, else 128.
+        Rows per step; "auto" is 64 with fewer than 1000 rows or for "conv", else 128.
     max_iter : int or "auto", default="auto"
-        Epochs; "auto" gives about 800 steps with fewer than 1000 rows, else 6000, in at
-        least 10 and at most 400 (from 1000 rows on 200) epochs. With 0 the start is kept.
-    learning_rate_init : float, default=5e-3
-        Peak of the one-cycle schedule, which rises to it and falls to 0.
+        Epochs; "auto" gives about 500 steps with fewer than 1000 rows, else 6000 of 128 rows,
+        in at least 10 and at most 400 (from 1000 rows on 200) epochs. With 0 the start is kept.
+    learning_rate_init : float or "auto", default="auto"
+        Peak of the one-cycle schedule, which rises to it and falls to 0; "auto" is 1e-2 with
+        fewer than 1000 rows, else 5e-3.
     weight_decay : float, default=0.01
         Decoupled decay of the weight matrices (AdamW).
     early_stopping : {"auto", "cv"} or bool, default="auto"
@@ -193,7 +194,7 @@ class VAETransformer(SamplingMixin, LatentTransformer):
         image_shape=None,
         batch_size="auto",
         max_iter="auto",
-        learning_rate_init=5e-3,
+        learning_rate_init="auto",
         weight_decay=0.01,
         early_stopping="auto",
         validation_fraction=0.1,

@@ -48,6 +48,8 @@ class Network(Component):
     """
 
     kind = "network"
+    # Rows of a batch, from 1000 rows of data on, if the estimator's `batch_size` is "auto".
+    auto_batch_size = 128
 
     def build_encoder(self, n_in, n_out, image_shape, generator) -> nn.Module:
         """Return a body from rows to the raw parameters of q(z|x)."""

@@ -60,6 +60,9 @@ class ConvNet(Network):
     VAETransformer(image_shape=(8, 8), network=ConvNet(channels=(8, 16)))
     """
 
+    # As fast a row as in larger ones, and of more use: lower losses after the same epochs.
+    auto_batch_size = 64
+
     _parameter_constraints = {
         "channels": ["array-like"],
         "kernel_size": [Interval(Integral, 1, None, closed="left")],

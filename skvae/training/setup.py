@@ -13,6 +13,10 @@ from skvae.training.progress import Progress
 
 # With fewer rows, a tenth of them is too few to evaluate the training reliably.
 FEW_ROWS = 1000
+# Peak rate of the schedule: high where steps are few.
+RATE, _RATE_OF_FEW = 5e-3, 1e-2
+# Rows of a batch, with which the steps of the automatic number of epochs are counted.
+_BATCH_ROWS = 128
 # Number of cells from which on cross-validation takes too long.
 FEW_CELLS = 2**18
 
@@ -39,17 +43,25 @@ class Plan:
     one_cycle: bool = True
 
     @classmethod
-    def for_rows(cls, n_rows, batch_size, max_iter, learning_rate, weight_decay):
-        """Replace "auto": about the same number of steps for any number of rows."""
+    def for_rows(
+        cls, n_rows, batch_size, max_iter, learning_rate, weight_decay, auto_size=_BATCH_ROWS
+    ):
+        """Replace "auto": about the same number of steps for any number of rows.
+
+        `auto_size` is the size of batches of the network, which changes no number of epochs.
+        """
         few = n_rows < FEW_ROWS
-        size = (64 if few else 128) if batch_size == "auto" else batch_size
-        size = min(size, n_rows)
+        counted = size = batch_size
+        if size == "auto":
+            counted, size = (64, 64) if few else (_BATCH_ROWS, auto_size)
         epochs = max_iter
         if epochs == "auto":
-            steps = 800 if few else 6000
-            epochs = int(np.clip(steps // -(-n_rows // size), 10, 400 if few else 200))
+            steps, most = (500, 400) if few else (6000, 200)
+            epochs = int(np.clip(steps // -(-n_rows // counted), 10, most))
+        if learning_rate == "auto":
+            learning_rate = _RATE_OF_FEW if few else RATE
         # int: torch does not accept NumPy integers, as from a grid over np.arange.
-        return cls(int(epochs), int(size), learning_rate, weight_decay)
+        return cls(int(epochs), int(min(size, n_rows)), learning_rate, weight_decay)
 
 
 @dataclass(frozen=True)
