@@ -77,7 +77,7 @@ def test_a_high_learning_rate_comes_first_and_the_likelihood_last():
     X[3, 2] = 1e8
     said = cause(X, learning_rate=10)
     assert said.startswith(
-        "Likely cause: learning_rate_init=10 is high (the default is at most 0.01)"
+        "Likely cause: learning_rate_init=10 is high (the default is at most 0.008)"
     )
     assert said.endswith("the Gaussian likelihood may not fit the data.")
 

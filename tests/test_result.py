@@ -199,7 +199,7 @@ def test_a_training_too_fast_leaves_a_finite_model_or_says_why(case, learning_ra
     if learning_rate == 1e30 or not hasattr(model, "loss_curve_"):
         assert "raining diverged" in words
     if "raining diverged" in words:
-        assert "is high (the default is at most 0.01): lower it" in words
+        assert "is high (the default is at most 0.008): lower it" in words
     # Where held-out rows judge, there is always the start.
     if mode or hasattr(model, "loss_curve_"):
         assert is_finite(model, X)
@@ -279,7 +279,7 @@ def test_of_all_epochs_the_state_before_is_kept(estimator, spoil):
 @each_estimator
 def test_without_a_trained_state_it_is_an_error(estimator, spoil):
     model = spoiled(estimator, spoil, 1)
-    with pytest.raises(ValueError, match=r"Training diverged.*init=0\.01: lower"):
+    with pytest.raises(ValueError, match=r"Training diverged.*init=0\.008: lower"):
         model.fit(curve())
     assert not hasattr(model, "n_iter_")
 

@@ -18,11 +18,11 @@ from skvae.training.setup import FEW_ROWS, Plan, Stopping
 
 @pytest.mark.parametrize(
     ("n_rows", "size", "epochs"),
-    # 500 or 6000 steps, in 10 to 400 or to 200 epochs.
+    # 600 or 6000 steps, in 10 to 400 or to 200 epochs.
     [
         (2, 2, 400),
-        (100, 64, 250),
-        (999, 64, 31),
+        (100, 64, 300),
+        (999, 64, 37),
         (1000, 128, 200),
         (60_000, 128, 12),
         (10**7, 128, 10),
@@ -49,7 +49,7 @@ def test_the_automatic_rate_is_higher_for_few_rows():
         Plan.for_rows(n_rows, "auto", "auto", "auto", 0.2).learning_rate
         for n_rows in (FEW_ROWS - 1, FEW_ROWS)
     ]
-    assert rates == [1e-2, 5e-3]
+    assert rates == [8e-3, 5e-3]
 
 
 def test_a_plan_keeps_the_numbers_given():

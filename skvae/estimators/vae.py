@@ -67,10 +67,10 @@ class VAETransformer(SamplingMixin, LatentTransformer):
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" is 64 with fewer than 1000 rows or for "conv", else 128.
     max_iter : int or "auto", default="auto"
-        Epochs; "auto" gives about 500 steps with fewer than 1000 rows, else 6000 of 128 rows,
+        Epochs; "auto" gives about 600 steps with fewer than 1000 rows, else 6000 of 128 rows,
         in at least 10 and at most 400 (from 1000 rows on 200) epochs. With 0 the start is kept.
     learning_rate_init : float or "auto", default="auto"
-        Peak of the one-cycle schedule, which rises to it and falls to 0; "auto" is 1e-2 with
+        Peak of the one-cycle schedule, which rises to it and falls to 0; "auto" is 8e-3 with
         fewer than 1000 rows, else 5e-3.
     weight_decay : float, default=0.01
         Decoupled decay of the weight matrices (AdamW).

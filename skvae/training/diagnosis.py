@@ -59,7 +59,7 @@ def likely_cause(X, units, feature_names, likelihood, learning_rate):
             "model's scale (rescale that column, for example with StandardScaler, or remove "
             "its outliers)"
         )
-    high = " is high (the default is at most 0.01)" if learning_rate > _HIGH_RATE else ""
+    high = " is high (the default is at most 0.008)" if learning_rate > _HIGH_RATE else ""
     causes.append(f"learning_rate_init={learning_rate:g}{high}: lower it")
     if high:
         causes.reverse()

@@ -14,7 +14,7 @@ from skvae.training.progress import Progress
 # With fewer rows, a tenth of them is too few to evaluate the training reliably.
 FEW_ROWS = 1000
 # Peak rate of the schedule: high where steps are few.
-RATE, _RATE_OF_FEW = 5e-3, 1e-2
+RATE, _RATE_OF_FEW = 5e-3, 8e-3
 # Rows of a batch, with which the steps of the automatic number of epochs are counted.
 _BATCH_ROWS = 128
 # Number of cells from which on cross-validation takes too long.
@@ -56,7 +56,7 @@ class Plan:
             counted, size = (64, 64) if few else (_BATCH_ROWS, auto_size)
         epochs = max_iter
         if epochs == "auto":
-            steps, most = (500, 400) if few else (6000, 200)
+            steps, most = (600, 400) if few else (6000, 200)
             epochs = int(np.clip(steps // -(-n_rows // counted), 10, most))
         if learning_rate == "auto":
             learning_rate = _RATE_OF_FEW if few else RATE
