@@ -185,6 +185,8 @@ class Likelihood(Component):
         nats, at which the iteration ends.
         """
         transform = self.input_transform()
+        if transform is not None:
+            transform = transform.to(rows.device)
         return linear_gaussian_of_observed(
             rows, latent_dim, shared=True, transform=transform, tol=tol
         )
