@@ -184,9 +184,7 @@ class Likelihood(Component):
         has a closed form, it is also the start of the training. `tol` is the gain per row, in
         nats, at which the iteration ends.
         """
-        transform = self.input_transform()
-        if transform is not None:
-            transform = transform.to(rows.device)
+        transform = (self.input_transform() or nn.Identity()).to(rows.device)
         return linear_gaussian_of_observed(
             rows, latent_dim, shared=True, transform=transform, tol=tol
         )
