@@ -114,6 +114,9 @@ class _Mode(TorchDispatchMode):
             # In inference mode it has not been replaced by a copy yet.
             with self:
                 return operation.decompose(*args, **kwargs or {})
+        if operation is torch.ops.aten._has_compatible_shallow_copy_type.default:
+            # Whether a module that moves may keep its parameters.
+            return type(args[0].data) is type(args[1].data)
         return _compute(operation, args, kwargs or {})
 
 

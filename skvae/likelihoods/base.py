@@ -141,7 +141,7 @@ class Likelihood(Component):
     def mean_as_inputs(self, mean):
         """Return a mean of p(x|z) as `input_transform` gives rows."""
         transform = self.input_transform()
-        return mean if transform is None else transform(mean)
+        return mean if transform is None else transform.to(mean.device)(mean)
 
     def collapse(self, mean):
         """Return rows (..., n_features) for means of p(x|z).
