@@ -21,7 +21,7 @@ def resolve_device(device):
     """Return the torch device for a name, or raise ValueError if it is not available."""
     name = str(device)
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     match = re.fullmatch(r"(cpu|cuda)(?::([0-9]+))?", name)
     if match is None:
         raise ValueError(f"Unknown device {name!r}. Use 'auto', 'cpu', 'cuda' or 'cuda:<n>'.")
@@ -31,6 +31,9 @@ def resolve_device(device):
             f"device={name!r} is not available: torch finds {count} CUDA devices. Use "
             "device='auto' or 'cpu', or install a CUDA build of torch."
         )
+    if name == "cuda":
+        # With its number: a tensor's device has one, and the current device may change.
+        return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)
 
 

@@ -17,7 +17,8 @@ from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.networks import MLP, NETWORKS, ConvNet, ModuleNetwork
 from skvae.posteriors import POSTERIORS
 
-QUICK = {"max_iter": 3, "early_stopping": False, "random_state": 0}
+# Exported modules are on the device of the model, and the tensors of the tests on the CPU.
+QUICK = {"max_iter": 3, "early_stopping": False, "random_state": 0, "device": "cpu"}
 PIXELS = {**QUICK, "image_shape": (8, 8), "network": MLP((8,))}
 
 

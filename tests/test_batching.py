@@ -49,7 +49,7 @@ def modules_and_setup(model):
 
     In float64: in float32 rounding alone sets two trainings apart.
     """
-    training = Training(model.set_params(max_iter=3, random_state=0), X.numpy())
+    training = Training(model.set_params(max_iter=3, random_state=0, device="cpu"), X.numpy())
     rows = training.setup.rows
     parts = [Subset(rows, torch.arange(k, N_ROWS, N_MODULES)) for k in range(N_MODULES)]
     setup = replace(training.setup, rows=rows.double())

@@ -1,6 +1,7 @@
 """Encoder and decoder as torch modules in the units of the data."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,6 +25,11 @@ from skvae.likelihoods import coded
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
 ROWS = ({0: torch.export.Dim("rows")},)
+
+
+@pytest.fixture
+def quick(quick):
+    return partial(quick, device=QUICK["device"])
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ LATENT_DIM = 3
 def exact():
     """A linear model, whose encoder gives p(z|x) of incomplete rows exactly, and rows."""
     X = with_gaps(linear_table(200, latent_dim=LATENT_DIM))
-    vae = VAETransformer(LATENT_DIM, max_iter=0, random_state=0).fit(X)
+    vae = VAETransformer(LATENT_DIM, max_iter=0, random_state=0, device="cpu").fit(X)
     module = vae._fitted.module.double()
     rows = torch.from_numpy(vae._units.to_model(X[:40]))
     return module, module.complete(rows)
@@ -101,7 +101,9 @@ def test_adapted_draws_stay_with_an_exact_posterior(exact):
 def test_adapted_draws_of_every_likelihood(name):
     case = CASES[name]
     X = case.example(n=60)[0]
-    vae = VAETransformer(2, likelihood=case.likelihood, max_iter=1, random_state=0).fit(X)
+    vae = VAETransformer(
+        2, likelihood=case.likelihood, max_iter=1, random_state=0, device="cpu"
+    ).fit(X)
     X = X.astype(float)
     X[:20] = np.nan
     x = vae._fitted.complete(torch.from_numpy(vae._units.to_model(X)).float())

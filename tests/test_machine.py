@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from callback_cases import Recorder
+from pretend_cuda import CUDA, pretended_cuda
 from sklearn.base import clone
 
 from skvae import AutoencoderTransformer, VAETransformer, machine
@@ -28,6 +29,11 @@ def test_devices_that_are_there(device):
     assert resolved.type == (
         "cuda" if device == "auto" and torch.cuda.is_available() else "cpu"
     )
+
+
+def test_a_gpu_has_its_number():
+    with pretended_cuda():
+        assert {resolve_device(name) for name in ("auto", "cuda", "cuda:0")} == {CUDA}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class ExportMixin:
         >>> from sklearn.datasets import load_iris
         >>> from skvae import VAETransformer
         >>> X = load_iris().data
-        >>> vae = VAETransformer(random_state=0).fit(X)
+        >>> vae = VAETransformer(random_state=0, device="cpu").fit(X)
         >>> encoder = vae.encoder_module()
         >>> encoder(torch.tensor(X)).shape
         torch.Size([150, 2])

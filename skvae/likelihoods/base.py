@@ -141,7 +141,7 @@ class Likelihood(Component):
     def mean_as_inputs(self, mean):
         """Return a mean of p(x|z) as `input_transform` gives rows."""
         transform = self.input_transform()
-        return mean if transform is None else transform(mean)
+        return mean if transform is None else transform.to(mean.device)(mean)
 
     def collapse(self, mean):
         """Return rows (..., n_features) for means of p(x|z).
@@ -184,7 +184,7 @@ class Likelihood(Component):
         has a closed form, it is also the start of the training. `tol` is the gain per row, in
         nats, at which the iteration ends.
         """
-        transform = self.input_transform()
+        transform = (self.input_transform() or nn.Identity()).to(rows.device)
         return linear_gaussian_of_observed(
             rows, latent_dim, shared=True, transform=transform, tol=tol
         )

@@ -13,7 +13,7 @@ from skvae.data.columns import column_name
 from skvae.data.marginals import NormalScores
 from skvae.data.rows import MappedRows
 from skvae.likelihoods.base import Likelihood
-from skvae.likelihoods.mixed_heads import MixedHead, MixedInputs
+from skvae.likelihoods.mixed_heads import Columns, MixedHead, MixedInputs
 from skvae.likelihoods.mixed_start import ScaledInputs
 from skvae.likelihoods.registry import LIKELIHOODS
 
@@ -212,11 +212,14 @@ class Mixed(Likelihood, _BaseComposition):
 
     def start(self, head, rows):
         """Return the raw output of the parts, and set their parameters."""
-        triples = zip(self.members(), head.heads, head.columns, strict=True)
+        # The head itself is on the CPU, wherever the rows are.
+        pairs = zip(self.members(), head.heads, strict=True)
         return torch.cat(
             [
-                part.start(own, MappedRows(rows, columns, own.n_features))
-                for (_, part, _), own, columns in triples
+                part.start(
+                    own, MappedRows(rows, Columns(columns).to(rows.device), own.n_features)
+                )
+                for (_, part, columns), own in pairs
             ]
         )
 

@@ -71,10 +71,12 @@ class DecoderModule(nn.Module):
         super().__init__()
         self.categories = categories
         self.decoder = copy.deepcopy(model.decoder)
-        _, self.to_data = units.modules()
+        _, to_data = units.modules()
+        device = next(model.parameters()).device
+        self.to_data = to_data.to(device)
         with torch.inference_mode(False), torch.no_grad():
             # Tables that are computed once; an export would try to compute them.
-            self(torch.zeros(1, model.latent_dim, device=next(model.parameters()).device))
+            self(torch.zeros(1, model.latent_dim, device=device))
 
     def forward(self, z):
         """Return rows (n, n_features) for codes (n, latent_dim)."""

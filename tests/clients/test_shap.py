@@ -13,7 +13,7 @@ shap = pytest.importorskip("shap")
 
 @pytest.fixture(scope="module")
 def vae():
-    return VAETransformer(2, max_iter=0, random_state=0).fit(load_iris().data)
+    return VAETransformer(2, max_iter=0, random_state=0, device="cpu").fit(load_iris().data)
 
 
 def test_the_parts_of_a_score_add_up_to_it(vae):
