@@ -2,10 +2,12 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 import torch
@@ -168,3 +170,50 @@ def test_one_rank_of_a_group_on_nccl_trains_as_without_a_group():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.strip().endswith("same"), run.stderr
+
+
+def test_a_frame_of_mixed_columns_with_gaps(quick):
+    rng = np.random.RandomState(0)
+    frame = pd.DataFrame(
+        {
+            "length": rng.standard_normal(120),
+            "colour": pd.Categorical(rng.choice(["red", "green"], 120)),
+            "sold": rng.choice([True, False], 120),
+        }
+    )
+    frame.loc[::7, "length"] = np.nan
+    frame.loc[::5, "colour"] = None
+    on_cpu, on_cuda = (quick(device=name, max_iter=0).fit(frame) for name in ("cpu", "cuda"))
+    found, wanted = (model.score_samples(frame) for model in (on_cuda, on_cpu))
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+    trained = quick(device="cuda").fit(frame)
+    assert not trained.impute(frame).isna().any(axis=None)
+    assert list(trained.sample(5, random_state=0).dtypes) == list(frame.dtypes)
+
+
+@pytest.mark.parametrize("name", ["encoder_module", "decoder_module"])
+def test_exported_modules_are_on_the_device(name, quick, iris):
+    model = quick(device="cuda").fit(iris)
+    given = iris if name == "encoder_module" else model.transform(iris)
+    wanted = model.transform(iris) if given is iris else model.inverse_transform(given)
+    module = getattr(model, name)()
+    found = module(torch.tensor(given, device="cuda"))
+    np.testing.assert_allclose(found.cpu(), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_an_interrupt_keeps_what_was_trained(digits):
+    class Interrupt:
+        def setup(self, estimator, context):
+            pass
+
+        teardown = on_fit_task_begin = setup
+
+        def on_fit_task_end(self, estimator, context, **others):
+            if context.task_name == "epoch" and context.task_id == 1:
+                signal.raise_signal(signal.SIGINT)
+
+    vae = VAETransformer(2, device="cuda", early_stopping=False, max_iter=9, random_state=0)
+    with pytest.warns(UserWarning, match="nterrupt"):
+        vae.set_callbacks(Interrupt()).fit(digits)
+    assert 0 < vae.n_iter_ < 9
+    assert np.isfinite(vae.score(digits))
