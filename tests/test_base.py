@@ -219,7 +219,7 @@ def test_methods_before_fit_say_so(method, iris):
 # -- a failure changes nothing -------------------------------------------------------------
 
 FAILURES = {
-    "nan": lambda m, X: m.fit(np.where(X > 3, np.nan, X)),
+    "infinite": lambda m, X: m.fit(np.where(X > 3, np.inf, X)),
     "bad parameter": lambda m, X: m.set_params(latent_dim=0).fit(X),
     "other columns, support": lambda m, X: m.set_params(likelihood="bernoulli").fit(X[:, :2]),
     "frame, device": lambda m, X: m.set_params(device="tpu").fit(

@@ -27,10 +27,9 @@ _BESIDE_RATE = 0.25
 class ConvNet(Network):
     """Strided convolutions, mirrored in the decoder by transposed convolutions.
 
-    The encoder consists of convolutions, each of which divides the sides by `stride`, and
-    dense layers. The decoder consists of a dense layer to the last feature map, transposed
-    convolutions with the channels in reverse, and a last convolution to the image's
-    channels. Images of any height and width are reproduced in the same size: each side is
+    The encoder has convolutions, each of which divides the sides by `stride`, and dense
+    layers; the decoder a dense layer to the last feature map, transposed convolutions with
+    the channels in reverse, and a last convolution to the image's channels. Images of any height and width are reproduced in the same size: each side is
     padded by ``(kernel_size - 1) // 2``, so that an odd kernel gives the sizes of "same".
     All layers have the same kernel and stride; for others, use :class:`ModuleNetwork`.
 
@@ -60,9 +59,7 @@ class ConvNet(Network):
     VAETransformer(image_shape=(8, 8), network=ConvNet(channels=(8, 16)))
     """
 
-    # As fast a row as in larger ones, and of more use: lower losses after the same epochs.
-    auto_batch_size = 64
-
+    auto_batch_size = 64  # Lower losses than larger ones, which take as long.
     _parameter_constraints = {
         "channels": ["array-like"],
         "kernel_size": [Interval(Integral, 1, None, closed="left")],
