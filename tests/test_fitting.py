@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 from helpers import assert_same, outputs
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
 from skvae.likelihoods import Gaussian
+from skvae.machine import resolve_device
 from skvae.training.steps import Steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:sklearn.exceptions.ConvergenceWarning")
@@ -51,7 +51,7 @@ def test_the_fitted_attributes_agree_in_length_and_units(mode, iris, capsys):
     assert np.isscalar(model.n_iter_)
     assert model.noise_variance_.shape == (4,)
     assert np.all((model.noise_variance_ > 0) & (model.noise_variance_ < 2 * X.var(axis=0)))
-    assert model.device_ == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert model.device_ == str(resolve_device("auto"))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == n
     for epoch, line in enumerate(lines):
