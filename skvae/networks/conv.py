@@ -30,9 +30,8 @@ class ConvNet(Network):
     The encoder has convolutions, each of which divides the sides by `stride`, and dense
     layers; the decoder a dense layer to the last feature map, transposed convolutions with
     the channels in reverse, and a last convolution to the image's channels. Images of any
-    height and width are reproduced in the same size: each side is padded by
-    ``(kernel_size - 1) // 2``, so that an odd kernel gives the sizes of "same". All layers
-    have the same kernel and stride; for others, use :class:`ModuleNetwork`.
+    height and width keep their size: each side is padded by ``(kernel_size - 1) // 2``. All
+    layers have the same kernel and stride; for others, use :class:`ModuleNetwork`.
 
     Parameters
     ----------
