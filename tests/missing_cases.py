@@ -44,6 +44,6 @@ def model_moments(model):
     """Return mean and covariance of a fitted linear VAE, in the units of the data."""
     body, units = model._fitted.module.decoder.body, model._units
     layer = body.output if body.linear_map is None else body.linear_map
-    loadings = layer.weight.double().numpy() * units.scale[:, None]
-    mean = body.output.bias.double().numpy() * units.scale + units.loc
+    loadings = layer.weight.double().cpu().numpy() * units.scale[:, None]
+    mean = body.output.bias.double().cpu().numpy() * units.scale + units.loc
     return mean, loadings @ loadings.T + np.diag(model.noise_variance_)

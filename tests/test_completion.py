@@ -95,7 +95,7 @@ def test_several_models_complete_their_own_rows(completion, model):
 def test_that_of_a_linear_decoder_is_exact():
     X = linear_table()
     model = VAETransformer(
-        2, network=MLP(()), max_iter=30, early_stopping=False, random_state=0
+        2, network=MLP(()), max_iter=30, early_stopping=False, random_state=0, device="cpu"
     )
     module = model.fit(X)._fitted(torch.float64)
     found = Completion.of_decoder(module)

@@ -162,7 +162,7 @@ def test_float32_rows_have_the_density_of_float64_ones(quick):
 
 def test_an_autoencoder_counts_the_factor_of_each_row(quick):
     X = correlated()
-    model = quick(AutoencoderTransformer, likelihood=NORMAL).fit(X)
+    model = quick(AutoencoderTransformer, likelihood=NORMAL, device="cpu").fit(X)
     decoder = model._fitted.module.decoder
     U = model._units.to_model(X, np.float32)
     codes = torch.as_tensor(model.transform(X), dtype=torch.float32)

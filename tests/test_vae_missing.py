@@ -64,7 +64,7 @@ def test_the_starts_score_is_the_exact_one_of_the_values_that_are_there(
 def test_the_starts_codes_are_the_posterior_of_the_values_that_are_there(posterior, gaps):
     model = VAETransformer(2, posterior=posterior, max_iter=0).fit(gaps)
     mean, _ = model_moments(model)
-    loadings = model._fitted.module.decoder.body.linear_map.weight.double().numpy()
+    loadings = model._fitted.module.decoder.body.linear_map.weight.double().cpu().numpy()
     loadings = loadings * model._units.scale[:, None]
     codes, spread = model.latent_posterior(gaps)
     for row, code, scale in zip(gaps, codes, spread, strict=True):
