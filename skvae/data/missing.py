@@ -1,5 +1,6 @@
 """Missing values: NaN in the rows of a table."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,21 @@ class IncompleteRows:
     def select(self, rows):
         """Return some of the rows."""
         return IncompleteRows(*(part[rows] for part in vars(self).values()))
+
+    def side_by_side(self):
+        """Return all of it as one tensor (..., n, width), from which rows are taken at once."""
+        own = self.values.masked_fill(self.missing, torch.nan)
+        shape = self.inputs.shape[:-1]
+        parts = own, self.inputs, self.factor.flatten(-2)
+        return torch.cat([part.expand(*shape, -1) for part in parts], dim=-1)
+
+    @classmethod
+    def from_side_by_side(cls, x, n_features, n_inputs):
+        """Return the rows of a tensor that `side_by_side` gave."""
+        rest = x.shape[-1] - n_features - n_inputs
+        values, inputs, factor = x.split((n_features, n_inputs, rest), dim=-1)
+        missing, k = values.isnan(), math.isqrt(rest)
+        return cls(values.masked_fill(missing, 0.0), missing, inputs, factor.unflatten(-1, (k, k)))
 
     @property
     def is_empty(self):
