@@ -23,7 +23,7 @@ class IncompleteRows:
         The rows for the encoder, with missing values filled.
     factor : Tensor of shape (..., n, latent_dim, latent_dim)
         Lower triangular factor by which a posterior of complete rows is wider without the
-        missing values; the identity for a complete row.
+        missing values; the identity for a complete row, and for one without any value.
     """
 
     values: torch.Tensor
@@ -51,8 +51,9 @@ class IncompleteRows:
         """Return the rows of a tensor that `side_by_side` gave."""
         rest = x.shape[-1] - n_features - n_inputs
         values, inputs, factor = x.split((n_features, n_inputs, rest), dim=-1)
-        missing, k = values.isnan(), math.isqrt(rest)
-        return cls(values.masked_fill(missing, 0.0), missing, inputs, factor.unflatten(-1, (k, k)))
+        missing, k = values != values, math.isqrt(rest)
+        known = torch.where(missing, 0.0, values)
+        return cls(known, missing, inputs, factor.unflatten(-1, (k, k)))
 
     @property
     def is_empty(self):

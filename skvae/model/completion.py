@@ -104,7 +104,7 @@ class Completion(nn.Module):
             values.masked_fill(absent, 0.0),
             absent,
             filled,
-            self._relative(factor, weighted).to(values.dtype),
+            self._relative(factor, weighted, missing.all(-1)).to(values.dtype),
         )
 
     def _precision(self, weighted, observed):
@@ -115,7 +115,7 @@ class Completion(nn.Module):
         identity = torch.eye(k, dtype=torch.float64, device=added.device)
         return identity + added.unflatten(-1, (k, k))
 
-    def _relative(self, factor, weighted):
+    def _relative(self, factor, weighted, is_empty):
         """Return the factor between the scales of complete and of incomplete rows."""
         everything = torch.ones_like(weighted[..., :1]).mT
         complete = factor_of_inverse(self._precision(weighted, everything))
@@ -123,7 +123,8 @@ class Completion(nn.Module):
         k = factor.shape[-1]
         identity = torch.eye(k, dtype=factor.dtype, device=factor.device)
         spread = relative.square().sum((-2, -1), keepdim=True).div(k).sqrt()
-        return torch.where(self.is_aligned, relative, spread * identity)
+        relative = torch.where(self.is_aligned, relative, spread * identity)
+        return torch.where(is_empty[..., None, None], identity, relative)
 
 
 def _standardized(codes):
