@@ -57,12 +57,15 @@ def test_the_factor_widens_the_posterior_to_that_of_the_values_that_are_there(
     rows = incomplete_rows()
     factor = completion(rows, rows).factor.numpy()
     scaled = model.posterior_scale[:, None] * factor
-    for row, scale in zip(rows.numpy()[1:], scaled[1:], strict=True):
+    for row, scale in zip(rows.numpy(), scaled, strict=True):
         o = ~np.isnan(row)
+        if not o.any():
+            # The posterior is the prior, and not that of the encoder.
+            scale = factor[0]
         loadings = model.loadings[o]
         precision = np.eye(2) + loadings.T @ (loadings / model.noise_variance[o, None])
         np.testing.assert_allclose(scale @ scale.T, np.linalg.inv(precision), atol=1e-5)
-    np.testing.assert_allclose(factor[:2], np.stack([np.eye(2)] * 2), atol=1e-5)
+    np.testing.assert_allclose(factor[1], np.eye(2), atol=1e-5)
 
 
 def test_without_aligned_codes_the_factor_is_a_multiple_of_the_identity(completion, model):
@@ -71,8 +74,8 @@ def test_without_aligned_codes_the_factor_is_a_multiple_of_the_identity(completi
     factor = completion(rows, rows).factor
     np.testing.assert_allclose(factor, factor[:, :1, :1] * torch.eye(2), atol=1e-12)
     np.testing.assert_allclose(factor[:2, 0, 0], 1)
-    n_missing = rows[2:].isnan().sum(1)
-    assert (factor[2:][n_missing > 0, 0, 0] > 1.01).all()
+    n_missing = rows.isnan().sum(1)
+    assert (factor[(n_missing > 0) & (n_missing < 5), 0, 0] > 1).all()
 
 
 def test_several_models_complete_their_own_rows(completion, model):
