@@ -306,5 +306,5 @@ class RowsOfModels(_RowsView):
         self._starts = torch.arange(n_models, device=rows.device)[:, None] * n_rows
 
     def __getitem__(self, index):
-        """Return rows (n_some, n, width) for indices (n_some, n) of those of the first models."""
-        return embedding(index + self._starts[: len(index)], self.rows)
+        """Return rows (n_some, n, width) of the first models for indices (n_some, n)."""
+        return embedding(index.to(self.device) + self._starts[: len(index)], self.rows)
