@@ -49,7 +49,7 @@ class PosteriorHead(nn.Module):
     def reparameterize(q, eps):
         """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
         if isinstance(q, WidenedNormal):
-            return q.mean + q.scale * (q.factor @ eps.unsqueeze(-1)).squeeze(-1)
+            return q.mean + q.scale * _correlated(q.factor, eps)
         if isinstance(q, MultivariateNormal):
             return q.mean + (q.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
         return q.mean + q.base_dist.scale * eps
@@ -221,6 +221,15 @@ def _kl_of_widened(q, prior):
     # The determinant of the factor is the product of its diagonal, and not of its lengths.
     excess = (length / q.factor.diagonal(dim1=-2, dim2=-1)).log()
     return (standard_normal_kl(q.mean, q.scale * length) + excess).sum(-1)
+
+
+def _correlated(factor, eps):
+    """Return the products of each row's factor (..., n, k, k) with its draws."""
+    if factor.ndim == 3 and eps.ndim == 3 and eps.shape[1] == 1:
+        # All rows have the same draws: a product of matrices for each.
+        same = eps.movedim(1, 0).expand(len(factor), -1, -1)
+        return torch.bmm(same, factor.mT).movedim(1, 0)
+    return (factor @ eps.unsqueeze(-1)).squeeze(-1)
 
 
 def _log_diagonal(q):
