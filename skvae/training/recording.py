@@ -110,7 +110,7 @@ class _Step(NamedTuple):
         if self.is_in_place:
             return self.operation._op, self.args, self.kwargs
         operation, names = _with_results_as_arguments(self.operation)
-        if operation is None or len(names) < len(self.results):
+        if operation is None or len(names) != len(self.results):
             return self._copy_results, (), {}
         named = dict(zip(names, self.results, strict=True))
         return operation._op, self.args, self.kwargs | named
