@@ -192,7 +192,9 @@ class BatchLoss:
     def __init__(self, objective, module, generator):
         self.objective, self.module, self.generator = objective, module, generator
         on_gpu = generator.device.type == "cuda"
-        is_function = _draws_nothing(module) if on_gpu else module.can_batch
+        # What is captured on a GPU is not compared, and rows with gaps are not tried there.
+        can_capture = _draws_nothing(module) and module.completion is None
+        is_function = can_capture if on_gpu else module.can_batch
         self.can_record = is_function and not _has_own(module)
 
     def __call__(self, x, epoch):
