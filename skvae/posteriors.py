@@ -48,6 +48,8 @@ class PosteriorHead(nn.Module):
     @staticmethod
     def reparameterize(q, eps):
         """Map standard normal draws (..., n, latent_dim) to draws from `q`."""
+        if isinstance(q, WidenedNormal):
+            return q.mean + q.scale * _correlated(q.factor, eps)
         if isinstance(q, MultivariateNormal):
             return q.mean + (q.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
         return q.mean + q.base_dist.scale * eps
@@ -73,17 +75,16 @@ class PosteriorHead(nn.Module):
         q : Distribution
             The posterior if the rows were complete.
         factor : Tensor of shape (..., n, latent_dim, latent_dim)
-            Lower triangular; the scale of `q` is multiplied by it.
+            Lower triangular; the scale of `q` is multiplied by it. The identity for rows
+            without any value.
         is_empty : Tensor of shape (..., n)
             Rows without any value: their posterior is the prior.
         """
-        if isinstance(q, MultivariateNormal):
-            scale = q.scale_tril @ factor
-        else:
-            scale = q.base_dist.scale.unsqueeze(-1) * factor
-        identity = torch.eye(scale.shape[-1], dtype=scale.dtype, device=scale.device)
-        mean = q.mean.masked_fill(is_empty.unsqueeze(-1), 0.0)
-        scale = torch.where(is_empty[..., None, None], identity, scale)
+        is_empty = is_empty.unsqueeze(-1)
+        mean = torch.where(is_empty, 0.0, q.mean)
+        if not isinstance(q, MultivariateNormal):
+            return WidenedNormal(mean, torch.where(is_empty, 1.0, q.base_dist.scale), factor)
+        scale = torch.where(is_empty.unsqueeze(-1), factor, q.scale_tril @ factor)
         return MultivariateNormal(mean, scale_tril=scale, validate_args=False)
 
     def closed_form_output(self, solution):
@@ -174,6 +175,22 @@ class PointHead(PosteriorHead):
         return weight, torch.zeros(self.n_raw, dtype=torch.float32) - weight @ mean
 
 
+class WidenedNormal(MultivariateNormal):
+    """Normal whose Cholesky factor is a diagonal matrix times a given factor.
+
+    Parameters
+    ----------
+    mean, scale : Tensor of shape (..., k)
+        The scale is the diagonal.
+    factor : Tensor of shape (..., k, k)
+        Lower triangular. It needs no gradients: then nothing of its shape does.
+    """
+
+    def __init__(self, mean, scale, factor):
+        self.scale, self.factor = scale, factor
+        super().__init__(mean, scale_tril=scale.unsqueeze(-1) * factor, validate_args=False)
+
+
 class StandardNormal(Independent):
     """N(0, I), as a type for which the KL divergence of a normal is registered."""
 
@@ -198,7 +215,26 @@ def _kl_of_full(q, prior):
     return (0.5 * squares - _log_diagonal(q)).sum(-1)
 
 
+@register_kl(WidenedNormal, StandardNormal)
+def _kl_of_widened(q, prior):
+    length = q.factor.square().sum(-1).sqrt()
+    # The determinant of the factor is the product of its diagonal, and not of its lengths.
+    excess = (length / q.factor.diagonal(dim1=-2, dim2=-1)).log()
+    return (standard_normal_kl(q.mean, q.scale * length) + excess).sum(-1)
+
+
+def _correlated(factor, eps):
+    """Return the products of each row's factor (..., n, k, k) with its draws."""
+    if factor.ndim == 3 and eps.ndim == 3 and eps.shape[1] == 1:
+        # All rows have the same draws: a product of matrices for each.
+        same = eps.movedim(1, 0).expand(len(factor), -1, -1)
+        return torch.bmm(same, factor.mT).movedim(1, 0)
+    return (factor @ eps.unsqueeze(-1)).squeeze(-1)
+
+
 def _log_diagonal(q):
+    if isinstance(q, WidenedNormal):
+        return q.scale.log() + q.factor.diagonal(dim1=-2, dim2=-1).log()
     return q.scale_tril.diagonal(dim1=-2, dim2=-1).log()
 
 

@@ -49,7 +49,9 @@ def make_setup(
         progress or Progress(),
     )
     network, posterior = network or MLP((8,)), posterior or Diagonal()
-    architecture = Architecture(1, None, network, likelihood, posterior)
+    architecture = Architecture(
+        1, None, network, likelihood, posterior, has_missing=bool(np.isnan(X).any())
+    )
 
     def start(rows):
         module = architecture.build(units, torch.Generator().manual_seed(seed))

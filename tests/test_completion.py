@@ -59,6 +59,9 @@ def test_the_factor_widens_the_posterior_to_that_of_the_values_that_are_there(
     scaled = model.posterior_scale[:, None] * factor
     for row, scale in zip(rows.numpy(), scaled, strict=True):
         o = ~np.isnan(row)
+        if not o.any():
+            # The posterior is the prior, and not that of the encoder.
+            scale = factor[0]
         loadings = model.loadings[o]
         precision = np.eye(2) + loadings.T @ (loadings / model.noise_variance[o, None])
         np.testing.assert_allclose(scale @ scale.T, np.linalg.inv(precision), atol=1e-5)
@@ -70,8 +73,9 @@ def test_without_aligned_codes_the_factor_is_a_multiple_of_the_identity(completi
     rows = incomplete_rows()
     factor = completion(rows, rows).factor
     np.testing.assert_allclose(factor, factor[:, :1, :1] * torch.eye(2), atol=1e-12)
-    assert factor[0, 0, 0] >= factor[:, 0, 0].max() - 1e-9
-    assert factor[1, 0, 0] == pytest.approx(1)
+    np.testing.assert_allclose(factor[:2, 0, 0], 1)
+    n_missing = rows.isnan().sum(1)
+    assert (factor[(n_missing > 0) & (n_missing < 5), 0, 0] > 1).all()
 
 
 def test_several_models_complete_their_own_rows(completion, model):

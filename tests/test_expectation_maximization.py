@@ -43,6 +43,18 @@ def test_its_own_likelihood_is_that_of_the_values_that_are_there():
     assert table.expect(model).log_likelihood == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("n_patterns", [3, 50])
+def test_its_statistics_are_the_sums_of_those_of_the_rows(n_patterns):
+    X = with_gaps(linear_table(50))
+    X[np.isnan(X[np.arange(50) % n_patterns])] = np.nan
+    table = em._Table.of_rows(X)
+    model = em._Model.start(table, 2, False, None)
+    found = table.expect(model)
+    expected = em.sum_statistics([em._Table.of_rows(row[None]).expect(model) for row in X])
+    for name, value in vars(expected).items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_likelihood_rises_with_each_step(shared):
     table = em._Table.of_rows(rows_in_model_units(with_gaps(linear_table(), 0.5)))

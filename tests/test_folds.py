@@ -163,7 +163,7 @@ def test_held_out_rows_are_scored_under_the_noise_that_they_show(name):
     folds = Folds(start, setup, 5)
     loss, reconstruction, kl = folds.evaluate([folds.copy_state()])[0].terms
     noise, rows = folds.evaluate([folds.copy_state()])[0].noise, []
-    for module, _, _, held_out, _ in folds.groups:
+    for module, _, _, _, held_out, _ in folds.groups:
         module.decoder.head.set_noise(noise.float())
         eps = folds.eps[:, : len(held_out)]
         rows.append(setup.objective.row_terms(module, setup.rows[held_out], eps))

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from missing_cases import with_gaps
 from setup_cases import curve, make_setup
 
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.model.objectives import OBJECTIVES
+from skvae.model.prepared_rows import prepared_rows
 from skvae.networks import MLP
 from skvae.posteriors import POSTERIORS
 from skvae.training import gradients as gradients_module
@@ -17,13 +19,13 @@ def loss_of(**changes):
     """Return the loss of a training at its start, and the rows."""
     start, setup = make_setup(**changes)
     module = start(setup.rows)
-    return setup.loss_terms(module), setup.rows
+    return setup.loss_terms(module), prepared_rows(setup.rows, module)
 
 
 def steps(loss, rows, n_steps):
     """Return terms and gradients of steps on batches of two sizes, and the Gradients."""
-    parameters = list(loss.module.parameters())
-    gradients, found = Gradients(loss, parameters), []
+    parameters = [p for p in loss.module.parameters() if p.requires_grad]
+    gradients, found = Gradients(loss, list(loss.module.parameters())), []
     for step in range(n_steps):
         batch = rows[step : step + 20 + step % 2]
         terms = gradients(batch, 0)
@@ -59,6 +61,27 @@ def test_repeated_steps_are_those_of_autograd_to_the_bit(likelihood, posterior):
 def test_objectives_with_several_draws_are_repeated_too(bound):
     repeated, gradients = steps(*loss_of(bound=bound, n_samples=3), 8)
     expected = by_autograd(*loss_of(bound=bound, n_samples=3), 8)
+    assert len(gradients._trusted) == 2
+    for found, wanted in zip(repeated, expected, strict=True):
+        assert all(map(torch.equal, found, wanted))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "poisson", "auto"])
+@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("bound", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_steps_on_rows_with_gaps_are_repeated_too(likelihood, posterior, bound):
+    likelihood = LIKELIHOODS[likelihood]()
+    X = curve() if likelihood.support[0] == -np.inf else (curve() > 0).astype(float)
+    X = with_gaps(X)
+    X[1] = np.nan
+    options = {
+        "X": X,
+        "likelihood": likelihood,
+        "posterior": POSTERIORS[posterior](),
+        "bound": bound,
+    }
+    repeated, gradients = steps(*loss_of(**options), 8)
+    expected = by_autograd(*loss_of(**options), 8)
     assert len(gradients._trusted) == 2
     for found, wanted in zip(repeated, expected, strict=True):
         assert all(map(torch.equal, found, wanted))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.sparse import csr_array
 
-from skvae.data.missing import check_has_values, has_missing, masked_as_nan
+from skvae.data.missing import IncompleteRows, check_has_values, has_missing, masked_as_nan
 
 COMPLETE = np.arange(12.0).reshape(4, 3)
 GAPS = np.where(COMPLETE == 7, np.nan, COMPLETE)
@@ -44,3 +44,16 @@ def test_masked_values_become_nan_and_the_dtype_stays_if_it_can():
         assert out.dtype == expected
         np.testing.assert_array_equal(out, GAPS)
     assert masked_as_nan(COMPLETE) is COMPLETE
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_incomplete_rows_side_by_side_are_the_same_rows_again(k):
+    given = torch.as_tensor(GAPS)
+    missing, inputs = given.isnan(), torch.arange(20.0).double().reshape(4, 5)
+    factor = torch.arange(4.0 * k * k).double().reshape(4, k, k)
+    rows = IncompleteRows(given.nan_to_num(0.0), missing, inputs, factor)
+    side_by_side = rows.side_by_side()
+    assert side_by_side.shape == (4, 3 + 5 + k * k)
+    again = IncompleteRows.from_side_by_side(side_by_side, 3, 5)
+    for name, value in vars(rows).items():
+        assert torch.equal(getattr(again, name), value)

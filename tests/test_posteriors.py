@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from skvae.likelihoods.factor_analysis import LinearGaussian
 from skvae.posteriors import (
@@ -270,3 +270,35 @@ def test_a_dimension_without_loadings_reads_a_feature_to_learn_from(noise):
     decoded_and_encoded = weight[:-1].double() @ torch.as_tensor(solution.loadings)
     expected = torch.eye(2, 3, dtype=torch.float64)
     torch.testing.assert_close(decoded_and_encoded, expected, rtol=1e-5, atol=1e-5)
+
+
+# -- rows with missing values ----------------------------------------------------------
+
+
+def test_a_widened_posterior_is_the_normal_of_its_factor():
+    head, q = posterior("diagonal")
+    factor = randn(N_ROWS, LATENT_DIM, LATENT_DIM, seed=1).tril(-1)
+    factor = factor + torch.diag_embed(1 + randn(N_ROWS, LATENT_DIM, seed=2).square())
+    wider = head.widen(q, factor, torch.zeros(N_ROWS, dtype=torch.bool))
+    full = MultivariateNormal(q.mean, scale_tril=q.stddev.unsqueeze(-1) * factor)
+    assert torch.equal(wider.scale_tril, full.scale_tril)
+    eps = randn(5, N_ROWS, LATENT_DIM, seed=3)
+    z = head.reparameterize(wider, eps)
+    torch.testing.assert_close(z, head.reparameterize(full, eps))
+    torch.testing.assert_close(head.log_prob(wider, eps), full.log_prob(z))
+    prior = MultivariateNormal(0 * q.mean[0], torch.eye(LATENT_DIM).double())
+    kl = kl_divergence(wider, head.prior(wider))
+    torch.testing.assert_close(kl, kl_divergence(full, prior))
+
+
+@each_posterior
+def test_the_posterior_of_an_empty_row_is_the_prior(name):
+    head, q = posterior(name)
+    identity = torch.eye(LATENT_DIM).double()
+    is_empty = torch.arange(N_ROWS) == 1
+    wider = head.widen(q, identity.expand(N_ROWS, -1, -1), is_empty)
+    assert torch.equal(wider.mean[1], torch.zeros(LATENT_DIM).double())
+    assert torch.equal(wider.scale_tril[1], identity)
+    torch.testing.assert_close(wider.mean[~is_empty], q.mean[~is_empty])
+    torch.testing.assert_close(wider.stddev[~is_empty], q.stddev[~is_empty])
+    assert float(kl_divergence(wider, head.prior(wider))[1]) == 0

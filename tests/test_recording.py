@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skvae.training.recording import record
+from skvae.training.recording import _in_little_memory, _memory, _needed, _Recorder, record
 
 
 def values(*shape, seed=0):
@@ -78,6 +78,73 @@ def test_elements_by_a_constant_mask_can_be_repeated():
     _, repeat = record(lambda x: [x[:, mask]], [values(2, 3)])
     x = values(2, 3, seed=1)
     assert torch.equal(repeat(x)[0], x[:, mask])
+
+
+def test_results_are_the_same_tensors_each_time_and_inputs_stay_as_they_are():
+    x = values(4)
+    before = x.clone()
+    _, repeat = record(lambda x: [(x + 1).relu_()], [x])
+    first = repeat(values(4, seed=1))[0]
+    assert repeat(values(4, seed=2))[0] is first
+    assert torch.equal(x, before)
+
+
+def test_a_result_may_be_written_over_an_earlier_one():
+    def larger_of_both(x):
+        half = 1 - x
+        return [torch.maximum(half, x, out=half).log_() + x]
+
+    _, repeat = record(larger_of_both, [values(4).abs()])
+    x = values(4, seed=1).abs()
+    assert torch.equal(repeat(x)[0], larger_of_both(x)[0])
+
+
+def test_results_are_copied_where_an_operation_cannot_write_to_a_given_tensor():
+    def one_more(x):
+        # It takes other keywords if it is given a tensor.
+        total = torch.ones_like(x)
+        total += x
+        return [total]
+
+    _, repeat = record(one_more, [values(4)])
+    x = values(4, seed=1)
+    for _ in range(2):
+        assert torch.equal(repeat(x)[0], x + 1)
+
+
+def recorded_steps(function, x):
+    """Return the steps that are repeated, and the results on which they end."""
+    recorder = _Recorder([x])
+    with recorder:
+        results = function(x)
+    return _in_little_memory(_needed(recorder.steps, results), results)
+
+
+def test_memory_is_used_again_after_the_last_reader():
+    def chain(x):
+        first = y = x + 1
+        for _ in range(10):
+            y = y * 2
+        return [y + first]
+
+    steps, results = recorded_steps(chain, values(4))
+    # That of `first`, and two by turns.
+    assert len({memory for step in steps for memory in step.writes}) == 3
+    assert len(steps) == 12
+    assert _memory(results[0]) in steps[-1].writes
+
+
+def test_constants_and_unused_results_are_not_computed_again():
+    def with_constants(x):
+        torch.sin(x)
+        ones = torch.ones_like(x) * 3
+        changed = torch.zeros(4)
+        changed += x
+        return [x * ones + torch.eye(4)[0] + changed]
+
+    steps, _ = recorded_steps(with_constants, values(4))
+    names = [step.operation.overloadpacket.__name__ for step in steps]
+    assert sorted(names) == ["add", "add", "add_", "mul", "zeros"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Missing values: NaN in the rows of a table."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ class IncompleteRows:
         The rows for the encoder, with missing values filled.
     factor : Tensor of shape (..., n, latent_dim, latent_dim)
         Lower triangular factor by which a posterior of complete rows is wider without the
-        missing values; the identity for a complete row.
+        missing values; the identity for a complete row, and for one without any value.
     """
 
     values: torch.Tensor
@@ -37,6 +38,22 @@ class IncompleteRows:
     def select(self, rows):
         """Return some of the rows."""
         return IncompleteRows(*(part[rows] for part in vars(self).values()))
+
+    def side_by_side(self):
+        """Return all of it as one tensor (..., n, width), from which rows are taken at once."""
+        own = self.values.masked_fill(self.missing, torch.nan)
+        shape = self.inputs.shape[:-1]
+        parts = own, self.inputs, self.factor.flatten(-2)
+        return torch.cat([part.expand(*shape, -1) for part in parts], dim=-1)
+
+    @classmethod
+    def from_side_by_side(cls, x, n_features, n_inputs):
+        """Return the rows of a tensor that `side_by_side` gave."""
+        rest = x.shape[-1] - n_features - n_inputs
+        values, inputs, factor = x.split((n_features, n_inputs, rest), dim=-1)
+        missing, k = values != values, math.isqrt(rest)
+        known = torch.where(missing, 0.0, values)
+        return cls(known, missing, inputs, factor.unflatten(-1, (k, k)))
 
     @property
     def is_empty(self):

@@ -1,11 +1,13 @@
 """Rows that are read block by block: from arrays, files and sparse matrices."""
 
+import math
 import mmap
 from contextlib import nullcontext
 
 import numpy as np
 import torch
 from scipy import sparse
+from torch.nn.functional import embedding
 
 from skvae.group import joined
 from skvae.machine import cuda_float32, explain_out_of_memory, limit_threads
@@ -180,13 +182,18 @@ def _can_share(X, units, support):
 
 def _should_copy(X, device):
     """Whether to keep a copy of the rows on the device."""
-    n_bytes = 4 * X.shape[0] * X.shape[1]
     if device.type == "cuda":
-        return n_bytes < torch.cuda.mem_get_info(device)[0] // 2
+        return fits(X.shape, device)
     can_stream = not isinstance(X, np.ndarray) or (
         X.strides[1] == X.itemsize and (X.dtype == np.float32 or _is_mapped(X))
     )
-    return n_bytes < _SMALL or not can_stream
+    return fits(X.shape, device) or not can_stream
+
+
+def fits(shape, device):
+    """Whether a float32 tensor is small enough to be kept on a device for a whole training."""
+    most = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else _SMALL
+    return 4 * math.prod(shape) < most
 
 
 def _is_mapped(X):
@@ -201,7 +208,7 @@ def indexed_from(rows):
 
     For streamed rows it is the CPU: copying indices from a GPU would wait for it.
     """
-    if isinstance(rows, Subset):
+    if isinstance(rows, Subset | MappedRows | RowsOfModels):
         return indexed_from(rows.rows)
     return rows.device if isinstance(rows, torch.Tensor) else torch.device("cpu")
 
@@ -281,3 +288,23 @@ class MappedRows(_RowsView):
     def __getitem__(self, index):
         """Return rows as a tensor."""
         return self.function(self.rows[index])
+
+
+class RowsOfModels(_RowsView):
+    """Rows of which each of several models that are trained together has its own version.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_models, n, width)
+    """
+
+    def __init__(self, rows):
+        n_models, n_rows, width = rows.shape
+        self.rows = rows.flatten(0, 1)
+        self.device = rows.device
+        self.shape = (n_rows, width)
+        self._starts = torch.arange(n_models, device=rows.device)[:, None] * n_rows
+
+    def __getitem__(self, index):
+        """Return rows (n_some, n, width) of the first models for indices (n_some, n)."""
+        return embedding(index.to(self.device) + self._starts[: len(index)], self.rows)

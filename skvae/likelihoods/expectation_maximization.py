@@ -128,14 +128,17 @@ class _Table:
     """Rows with missing values, and their patterns.
 
     Rows with the same missing values share the covariance of their codes: with gaps in few
-    columns there are few patterns.
+    columns there are few patterns. The rows are in the order of their patterns.
     """
 
     def __init__(self, values, observed, patterns, pattern_of_row):
-        self.values, self.observed = values, observed
-        self.patterns, self.pattern_of_row = patterns, pattern_of_row
+        order = np.argsort(pattern_of_row, kind="stable")
+        self.values, self.observed = values[order], observed[order]
+        self.patterns = patterns
         self.n_rows = len(values)
         self.sizes = np.bincount(pattern_of_row, minlength=len(patterns))
+        self.counts = observed.sum(axis=0)
+        self.squares = np.square(values).sum(axis=0)
 
     @classmethod
     def of_rows(cls, rows):
@@ -152,11 +155,10 @@ class _Table:
         weighted = model.loadings / model.noise[:, None]
         outer = (weighted[:, :, None] * model.loadings[:, None, :]).reshape(len(weighted), -1)
         precision = np.eye(rank) + (self.patterns @ outer).reshape(-1, rank, rank)
-        factor, log_determinant = _factors(precision)
-        covariance = factor @ factor.transpose(0, 2, 1)
+        covariance, log_determinant = _inverses(precision)
         centred = np.where(self.observed, self.values - model.mean, 0.0)
         right = centred @ weighted
-        codes = np.einsum("nij,nj->ni", covariance[self.pattern_of_row], right)
+        codes = (self._by_row(covariance) @ right[:, :, None])[:, :, 0]
         log_noise = self.patterns @ (np.log(model.noise) + math.log(2 * math.pi))
         log_likelihood = -0.5 * (
             np.sum(np.square(centred) / model.noise)
@@ -164,17 +166,36 @@ class _Table:
             + self.sizes @ (log_determinant + log_noise)
         )
         codes = np.column_stack([codes, np.ones(self.n_rows)])
-        by_pattern = _sum_by(self.pattern_of_row, codes, len(self.patterns))
-        by_pattern[:, :rank, :rank] += self.sizes[:, None, None] * covariance
+        by_pattern = self._sum_by_pattern(codes[:, :, None] * codes[:, None, :])
+        by_pattern[:, :rank, :rank] += self._times_size(covariance)
         shape = (len(weighted), rank + 1, rank + 1)
         return _Statistics(
             log_likelihood=float(log_likelihood),
-            counts=self.observed.sum(axis=0),
-            squares=np.square(self.values).sum(axis=0),
+            counts=self.counts,
+            squares=self.squares,
             products=self.values.T @ codes,
             codes=(self.patterns.T @ by_pattern.reshape(len(self.patterns), -1)).reshape(shape),
             all_codes=by_pattern.sum(axis=0),
         )
+
+    @property
+    def _has_all_different(self):
+        return self.n_rows == len(self.patterns)
+
+    def _by_row(self, of_patterns):
+        """Return for each row what its pattern has."""
+        return of_patterns if self._has_all_different else of_patterns.repeat(self.sizes, 0)
+
+    def _times_size(self, of_patterns):
+        if self._has_all_different:
+            return of_patterns
+        return self.sizes[:, None, None] * of_patterns
+
+    def _sum_by_pattern(self, of_rows):
+        if self._has_all_different:
+            return of_rows
+        starts = np.cumsum(self.sizes) - self.sizes
+        return np.add.reduceat(of_rows, starts, axis=0)
 
 
 @dataclass(frozen=True)
@@ -260,11 +281,13 @@ def _bounded(noise, counts, shared, known):
     return np.where(counts > 0, np.maximum(noise, MIN_NOISE_VARIANCE), 1.0)
 
 
-def _factors(precision):
-    """Return triangular factors of the inverses, and the log-determinants."""
-    factor = factor_of_inverse(torch.from_numpy(precision)).numpy()
-    diagonal = np.diagonal(factor, axis1=1, axis2=2)
-    return factor, -2 * np.log(diagonal).sum(axis=1)
+def _inverses(precision):
+    """Return the inverses, and the log-determinants."""
+    factor = torch.linalg.cholesky(torch.from_numpy(precision))
+    identity = torch.eye(precision.shape[-1], dtype=factor.dtype)
+    inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+    log_determinant = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
+    return (inverse.mT @ inverse).numpy(), log_determinant.numpy()
 
 
 def factor_of_inverse(precision):
@@ -279,17 +302,3 @@ def factor_of_inverse(precision):
     flipped = torch.linalg.cholesky(precision.flip(-2, -1)).flip(-2, -1)
     identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
     return torch.linalg.solve_triangular(flipped, identity, upper=True).mT
-
-
-def _sum_by(groups, codes, n_groups):
-    """Return the sum of ``code code'`` over the rows of each group."""
-    products = codes[:, :, None] * codes[:, None, :]
-    if n_groups == len(codes):
-        out = np.empty_like(products)
-        out[groups] = products
-        return out
-    out = np.zeros((n_groups, *products.shape[1:]))
-    order = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[order], np.arange(n_groups))
-    np.add.reduceat(products[order], starts, axis=0, out=out)
-    return out

@@ -1,5 +1,6 @@
 """p(x|z) of whole rows, some of whose values may be missing."""
 
+import torch
 from torch.distributions import Independent
 
 from skvae.data.missing import IncompleteRows
@@ -28,7 +29,7 @@ class RowDistribution(Independent):
         """Log-density per row of the values that are not missing."""
         base = self.base_dist
         if len(base.event_shape) == 0:
-            return base.log_prob(values).masked_fill(missing, 0.0).sum(-1)
+            return torch.where(missing, 0.0, base.log_prob(values)).sum(-1)
         if not hasattr(base, "observed_log_prob"):
             raise ValueError(
                 f"{type(base).__name__} has no method observed_log_prob(values, missing): "

@@ -86,44 +86,55 @@ class Completion(nn.Module):
         Parameters
         ----------
         values : Tensor of shape (..., n, n_features)
-            With NaN for missing values.
+            With NaN for missing values. Of several models (n_some, n, n_features) are for the
+            first ones, and (n, n_features) for each.
         inputs : Tensor of shape (..., n, n_inputs)
             The same as the encoder's network takes them: transformed, if the likelihood
             transforms them.
         """
         absent, missing = values.isnan(), inputs.isnan()
-        mean, loadings = self.mean.unsqueeze(-2), self.loadings
-        weighted = loadings / self.noise_variance.unsqueeze(-1)
-        precision = self._precision(weighted, (~missing).to(values.dtype))
+        mean, loadings, noise_variance = self._model_for(values)
+        weighted = loadings / noise_variance.unsqueeze(-1)
+        precision = _precision(weighted, loadings, (~missing).to(values.dtype))
         factor = factor_of_inverse(precision)
         centred = (inputs - mean).masked_fill(missing, 0.0)
         right = (centred @ weighted).to(factor.dtype).unsqueeze(-1)
         codes = (factor @ (factor.mT @ right)).squeeze(-1).to(values.dtype)
+        relative = self._relative(factor, weighted, loadings, missing.all(-1))
         filled = torch.where(missing, mean + codes @ loadings.mT, inputs)
         return IncompleteRows(
             values.masked_fill(absent, 0.0),
             absent,
             filled,
-            self._relative(factor, weighted).to(values.dtype),
+            relative.to(values.dtype),
         )
 
-    def _precision(self, weighted, observed):
-        """Return the posterior precision of the codes (..., n, k, k), in float64."""
-        outer = weighted.unsqueeze(-1) * self.loadings.unsqueeze(-2)
-        added = (observed @ outer.flatten(-2)).double()
-        k = weighted.shape[-1]
-        identity = torch.eye(k, dtype=torch.float64, device=added.device)
-        return identity + added.unflatten(-1, (k, k))
+    def _model_for(self, values):
+        """Return the mean of rows, loadings and noise of the models that rows belong to."""
+        parts = self.mean.unsqueeze(-2), self.loadings, self.noise_variance
+        if self.mean.ndim > 1 and values.ndim > 2:
+            return tuple(part[: len(values)] for part in parts)
+        return parts
 
-    def _relative(self, factor, weighted):
+    def _relative(self, factor, weighted, loadings, is_empty):
         """Return the factor between the scales of complete and of incomplete rows."""
         everything = torch.ones_like(weighted[..., :1]).mT
-        complete = factor_of_inverse(self._precision(weighted, everything))
+        complete = factor_of_inverse(_precision(weighted, loadings, everything))
         relative = torch.linalg.solve_triangular(complete, factor, upper=False)
         k = factor.shape[-1]
         identity = torch.eye(k, dtype=factor.dtype, device=factor.device)
         spread = relative.square().sum((-2, -1), keepdim=True).div(k).sqrt()
-        return torch.where(self.is_aligned, relative, spread * identity)
+        relative = torch.where(self.is_aligned, relative, spread * identity)
+        return torch.where(is_empty[..., None, None], identity, relative)
+
+
+def _precision(weighted, loadings, observed):
+    """Return the posterior precision of the codes (..., n, k, k), in float64."""
+    outer = weighted.unsqueeze(-1) * loadings.unsqueeze(-2)
+    added = (observed @ outer.flatten(-2)).double()
+    k = weighted.shape[-1]
+    identity = torch.eye(k, dtype=torch.float64, device=added.device)
+    return identity + added.unflatten(-1, (k, k))
 
 
 def _standardized(codes):

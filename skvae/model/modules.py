@@ -96,6 +96,36 @@ class VAE(nn.Module):
         """Return rows as the other methods take them: as IncompleteRows if some may be."""
         return x if self.completion is None else self.completion(x, self.encoder.inputs(x))
 
+    @torch.no_grad()
+    def prepare(self, x):
+        """Return rows as trainings keep them, with all that the training does not change.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., n, n_features)
+
+        Returns
+        -------
+        Tensor of shape (..., n, prepared_width)
+            Of several models with as many or, for rows without the axis, for each model.
+        """
+        return x if self.completion is None else self.complete(x).side_by_side()
+
+    @property
+    def prepared_width(self):
+        """Number of columns that `prepare` returns."""
+        head = self.decoder.head
+        if self.completion is None:
+            return head.n_features
+        return head.n_features + head.n_inputs + self.latent_dim**2
+
+    def from_prepared(self, x):
+        """Return what `complete` gives for the rows from which `prepare` made these."""
+        if self.completion is None:
+            return x
+        head = self.decoder.head
+        return IncompleteRows.from_side_by_side(x, head.n_features, head.n_inputs)
+
     def posterior(self, x):
         """Return q(z|x)."""
         if not isinstance(x, IncompleteRows):

@@ -146,8 +146,11 @@ class Objective:
         return self.bound is not iwae or self.n_samples == 1
 
     def row_terms(self, module, x, eps):
-        """Return loss, reconstruction and KL of each row, (3, ..., n)."""
-        x = module.complete(x)
+        """Return loss, reconstruction and KL of each row, (3, ..., n).
+
+        Rows are such as `module.prepare` gives, here and below.
+        """
+        x = module.from_prepared(x)
         value, reconstruction, kl = self.bound(module, x, eps, self.n_samples, self.beta)
         return torch.stack([-value, reconstruction, kl])
 
@@ -164,7 +167,7 @@ class Objective:
         """
         done = self.epochs_before + epoch
         beta = self.beta * (done / self.kl_warmup if done < self.kl_warmup else 1.0)
-        bound = self.bound(module, module.complete(x), eps, self.n_samples, beta)
+        bound = self.bound(module, module.from_prepared(x), eps, self.n_samples, beta)
         # Not stacked: the loss would pass its gradient through all three.
         return -bound.value.mean(-1), *(part.detach().mean(-1) for part in bound[1:])
 
@@ -189,8 +192,10 @@ class BatchLoss:
     def __init__(self, objective, module, generator):
         self.objective, self.module, self.generator = objective, module, generator
         on_gpu = generator.device.type == "cuda"
-        is_function = _draws_nothing(module) if on_gpu else module.can_batch
-        self.can_record = is_function and module.completion is None and not _has_own(module)
+        # What is captured on a GPU is not compared, and rows with gaps are not tried there.
+        can_capture = _draws_nothing(module) and module.completion is None
+        is_function = can_capture if on_gpu else module.can_batch
+        self.can_record = is_function and not _has_own(module)
 
     def __call__(self, x, epoch):
         """Return the terms of a batch, with new draws."""

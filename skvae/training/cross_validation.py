@@ -9,6 +9,7 @@ import torch
 
 from skvae.data.rows import batches
 from skvae.machine import limit_threads
+from skvae.model.prepared_rows import prepared_rows
 from skvae.training.evaluation import fixed_draws, terms_and_residuals, value_counts
 from skvae.training.folds import Folds
 from skvae.training.result import (
@@ -218,7 +219,8 @@ def _set_noise(setup, module, noise):
     if noise is None:
         return
     module.eval()
-    rows, eps = setup.rows, fixed_draws(setup, len(setup.rows), module.latent_dim)
+    eps = fixed_draws(setup, len(setup.rows), module.latent_dim)
+    rows = prepared_rows(setup.rows, module)
     head = module.decoder.head
     with limit_threads(rows.numel()):
         sums = sum(
@@ -231,8 +233,8 @@ def _set_noise(setup, module, noise):
     if module.completion is not None:
         n_values = sum(
             value_counts(
-                head, rows[part], torch.ones(part.stop - part.start, device=rows.device)
+                head, setup.rows[part], torch.ones(part.stop - part.start, device=rows.device)
             )
-            for part in batches(rows.shape)
+            for part in batches(setup.rows.shape)
         ).clamp(min=1)
     head.set_noise(torch.maximum(noise, sums / n_values).float())

@@ -6,6 +6,7 @@ import torch
 from skvae.data.rows import Subset, batches, evenly_spaced
 from skvae.group import ALONE
 from skvae.machine import limit_threads
+from skvae.model.prepared_rows import prepared_rows
 from skvae.posteriors import marginal_kl
 
 # Draws on all held-out rows, and the most per row: the mean of few rows would be noisy.
@@ -40,7 +41,8 @@ def fixed_draws(setup, n_rows, latent_dim, n_folds=1):
 def mean_terms(setup, module, rows, eps):
     """Return the mean terms of the objective on rows, a list of floats.
 
-    In a group the mean is over the rows of all ranks, of which one may have none.
+    In a group the mean is over the rows of all ranks, of which one may have none. Rows are such
+    as :func:`~skvae.model.prepared_rows.prepared_rows` gives.
     """
     module.eval()
     objective, parts = setup.objective, [torch.zeros(3, 0, device=rows.device)]
@@ -53,7 +55,7 @@ def mean_terms(setup, module, rows, eps):
 
 def sampled_loss(setup, module):
     """Return a module's mean loss on evenly spaced training rows."""
-    rows = _evenly_spaced(setup.rows, _SAMPLED_ROWS, setup.group)
+    rows = prepared_rows(_evenly_spaced(setup.rows, _SAMPLED_ROWS, setup.group), module)
     eps = fixed_draws(setup, len(rows), module.latent_dim)
     return mean_terms(setup, module, rows, eps)[0]
 
@@ -87,16 +89,17 @@ def terms_and_residuals(objective, module, rows, eps):
     finally:
         hook.remove()
     head = module.decoder.head
+    values = rows[..., : head.n_features]
     # The objective may leave out the axis of a single draw.
     squared, others = (
         each.mean(0) if each.ndim > rows.ndim else each
         for each in (
-            head.squared_residuals(decoded[0], rows),
-            head.other_log_probs(decoded[0], rows),
+            head.squared_residuals(decoded[0], values),
+            head.other_log_probs(decoded[0], values),
         )
     )
     if module.completion is not None:
-        squared = squared.masked_fill(rows[..., head.noise_columns].isnan(), 0.0)
+        squared = squared.masked_fill(values[..., head.noise_columns].isnan(), 0.0)
     return torch.cat([terms, squared, others], dim=-1)
 
 

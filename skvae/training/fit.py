@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from skvae.data.rows import Subset
+from skvae.model.prepared_rows import prepared_rows
 from skvae.training.cross_validation import fit_cross_validated
 from skvae.training.evaluation import ended_worse, fixed_draws, mean_terms, sampled_loss
 from skvae.training.result import Result, TrainingDivergedError, train_and_record
@@ -89,8 +90,9 @@ class _HeldOut:
     """
 
     def __init__(self, setup, result, stopping, rows):
-        self.setup, self.result, self.rows = setup, result, rows
+        self.setup, self.result = setup, result
         module = result.module
+        self.rows = prepared_rows(rows, module)
         self.eps = fixed_draws(setup, len(rows), module.latent_dim)
         self.best = BestState(module, stopping.n_iter_no_change, stopping.tol, result.optimizer)
         self.best.update(-self._mean_terms()[0])
@@ -129,7 +131,7 @@ class _HeldOut:
             return False
         # After a smaller increase the start may be as good as the model can get.
         increase = losses[-1] + self.best.score
-        return increase > max(_WORSE_NATS, _WORSE_NATS_PER_FEATURE * self.rows.shape[1])
+        return increase > max(_WORSE_NATS, _WORSE_NATS_PER_FEATURE * self.setup.rows.shape[1])
 
 
 def _hold_out(setup, fraction):

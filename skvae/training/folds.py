@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from skvae.data.rows import Subset, batches
+from skvae.data.rows import MappedRows, RowsOfModels, Subset, batches
 from skvae.machine import limit_threads
 from skvae.model.modules import batch_modules, member_state
+from skvae.model.prepared_rows import prepared_rows
 from skvae.training.evaluation import (
     fixed_draws,
     held_out_noise,
@@ -43,6 +44,8 @@ class _Group(NamedTuple):
     ----------
     module : Module
     optimizer : Optimizer
+    rows : Tensor, MappedRows or RowsOfModels
+        All rows, as the module takes them.
     kept : Tensor of shape (n,) or RowsOfEach
         The rows to train on.
     held_out : Tensor of shape (n_folds, n_held) or (n_held,)
@@ -53,6 +56,7 @@ class _Group(NamedTuple):
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
+    rows: "torch.Tensor | MappedRows | RowsOfModels"
     kept: "torch.Tensor | RowsOfEach"
     held_out: torch.Tensor
     counted: torch.Tensor
@@ -138,6 +142,7 @@ class Folds:
             _Group(
                 module,
                 make_optimizer(module, self.setup.plan),
+                prepared_rows(self.setup.rows, module),
                 *indices,
                 torch.ones(len(indices[1]), device=device),
             )
@@ -155,6 +160,7 @@ class Folds:
             _Group(
                 module,
                 make_optimizer(module, self.setup.plan),
+                prepared_rows(self.setup.rows, module),
                 RowsOfEach(kept, len(self.setup.rows)),
                 torch.stack(held_out),
                 counted.to(self.setup.rows.device),
@@ -173,7 +179,7 @@ class Folds:
             train_epochs(
                 group.module,
                 self.setup.loss_terms(group.module, "fold draws", k),
-                self.setup.rows,
+                group.rows,
                 self.setup.plan,
                 self.setup.streams.generator("fold order", k),
                 indices=group.kept,
@@ -277,7 +283,7 @@ class Folds:
         They are those of the three terms or, if a noise is set, of what
         :func:`~skvae.training.evaluation.terms_and_residuals` returns.
         """
-        rows, is_batched = self.setup.rows, module.n_batch_axes > 0
+        rows, is_batched = group.rows, module.n_batch_axes > 0
         eps = self.eps.unsqueeze(1) if is_batched else self.eps
         evaluate = terms_and_residuals if self.sets_noise else row_terms
         sums = 0

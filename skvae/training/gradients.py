@@ -39,7 +39,8 @@ class Gradients:
         if x.shape in self._trusted:
             terms, *gradients = self._repeats[x.shape](*inputs)
             self._set(gradients)
-            return terms
+            # The next step changes what it returned.
+            return terms.clone()
         if x.shape in self._repeats:
             return self._compare(inputs)
         self._counts[x.shape] += 1

@@ -59,7 +59,8 @@ def train_epochs(
         batch, each a scalar or, for several models, (n_models,). The first is minimised, the
         others are reported.
     rows : Tensor or StreamedRows of shape (n, n_features)
-        Their batches are on the module's device.
+        As :func:`~skvae.model.prepared_rows.prepared_rows` gives them. Their batches are on the
+        module's device.
     plan : Plan
     generator : torch.Generator
         Draws the order of the rows; on the CPU.

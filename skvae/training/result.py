@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from skvae.model.modules import widest_layer
+from skvae.model.prepared_rows import prepared_rows
 from skvae.training.evaluation import fixed_draws, mean_terms
 from skvae.training.loop import train_epochs
 from skvae.training.states import LastStates
@@ -130,10 +131,11 @@ def train_and_record(setup, result, indices=None, current=None):
     An epoch with a loss or a gradient that is not finite is the last one, and the state
     before it is restored. `current` returns the result that callbacks get, by default a copy.
     """
+    rows = prepared_rows(setup.rows, result.module)
     epochs = train_epochs(
         result.module,
         setup.loss_terms(result.module),
-        setup.rows,
+        rows,
         setup.plan,
         setup.streams.generator("order"),
         indices=indices,
@@ -151,7 +153,7 @@ def train_and_record(setup, result, indices=None, current=None):
         if result.diverged:
             # Its moments are not finite either.
             result.stopped_early, result.optimizer = True, None
-            result.n_kept = _restore_finite(setup, result.module, last, done - 1)
+            result.n_kept = _restore_finite(setup, result.module, rows, last, done - 1)
             yield
             return
         last.update()
@@ -159,13 +161,13 @@ def train_and_record(setup, result, indices=None, current=None):
         yield
 
 
-def _restore_finite(setup, module, last, n_epochs):
+def _restore_finite(setup, module, rows, last, n_epochs):
     """Restore the last state with a finite loss; return its epochs, 0 if there is none.
 
     The states are evaluated, because an epoch's loss does not include its last step.
     """
-    eps = fixed_draws(setup, len(setup.rows), module.latent_dim)
+    eps = fixed_draws(setup, len(rows), module.latent_dim)
     for n_back, _ in enumerate(last.restore()):
-        if math.isfinite(mean_terms(setup, module, setup.rows, eps)[0]):
+        if math.isfinite(mean_terms(setup, module, rows, eps)[0]):
             return max(n_epochs - n_back, 0)
     return 0

@@ -57,7 +57,7 @@ class Steps:
         self.groups = optimizer.param_groups
         self.peaks = [group["lr"] for group in self.groups] if plan.one_cycle else []
         self.n_steps, self.n_done = n_steps, 0
-        self._moments = None
+        self._moments = self._counts = None
         kinds = {(p.dtype, p.device) for group in self.groups for p in group["params"]}
         self._is_uniform = len(kinds) == 1
         self._set_rates()
@@ -77,18 +77,25 @@ class Steps:
         self._set_rates()
 
     def _find_moments(self):
-        """Return the means, the mean squares and the numbers of steps, for each group."""
+        """Return the means, the mean squares and the numbers of steps, for each group.
+
+        All numbers of steps are made parts of one tensor, and are then raised at once.
+        """
         states = [[self.optimizer.state[p] for p in group["params"]] for group in self.groups]
+        each = [state for part in states for state in part]
+        self._counts = torch.stack([state["step"] for state in each])
+        for state, count in zip(each, self._counts.unbind(), strict=True):
+            state["step"] = count
         kinds = ("exp_avg", "exp_avg_sq", "step")
         return [[[state[kind] for state in part] for kind in kinds] for part in states]
 
     @torch.no_grad()
     def _step_fused(self, gradients):
+        self._counts += 1
         for group, part, (means, squares, counts) in zip(
             self.groups, gradients, self._moments, strict=True
         ):
             # What torch's `adamw` calls, after checks that take longer than this.
-            torch._foreach_add_(counts, 1)
             torch._fused_adamw_(
                 group["params"],
                 part,
