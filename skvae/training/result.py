@@ -73,15 +73,18 @@ class Result:
 
     @property
     def converged(self):
-        """Whether the last tenth of the epochs gave at most 5 % of the whole improvement."""
+        """Whether the last tenth of the epochs gave at most 5 % of the whole improvement.
+
+        Means of a tenth are compared, as single epochs vary.
+        """
         loss = self.history["loss"]
         if self.stopped_early or not loss:
             return True
         tail = max(1, len(loss) // 10)
         if len(loss) <= tail:
             return False
-        gain = loss[0] - loss[-1]
-        return gain >= 0 and loss[-tail - 1] - loss[-1] <= 0.05 * gain
+        before, last = np.mean(loss[-2 * tail : -tail]), np.mean(loss[-tail:])
+        return last <= loss[0] and before - last <= 0.05 * (loss[0] - last)
 
 
 def record_terms(history, terms, prefix=""):
