@@ -36,7 +36,8 @@ def as_frame(library, rows):
 @pytest.fixture(scope="module")
 def card(quick, iris):
     """Return the pipeline of the project's main use."""
-    return Pipeline([("scale", MinMaxScaler()), ("vae", quick(latent_dim=2))]).fit(iris)
+    vae = quick(latent_dim=2, max_iter=20)
+    return Pipeline([("scale", MinMaxScaler()), ("vae", vae)]).fit(iris)
 
 
 # -- pipelines -------------------------------------------------------------------------

@@ -150,6 +150,16 @@ def test_joined_histories_are_nan_where_one_has_no_such_term():
 # -- convergence ----------------------------------------------------------------------
 
 
+def test_the_noise_of_epochs_is_no_improvement():
+    rng = np.random.RandomState(0)
+    # A good start, of which the whole improvement is small.
+    settled = 5 - 0.4 * (1 - np.exp(-np.arange(100) / 10))
+    noisy = settled + 0.1 * rng.standard_normal(100)
+    falling = 5 - 0.02 * np.arange(100) + 0.1 * rng.standard_normal(100)
+    assert Result(None, history={"loss": list(noisy)}).converged
+    assert not Result(None, history={"loss": list(falling)}).converged
+
+
 @pytest.mark.parametrize(
     ("loss", "converged"),
     [

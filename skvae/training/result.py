@@ -75,7 +75,8 @@ class Result:
     def converged(self):
         """Whether the last tenth of the epochs gave at most 5 % of the whole improvement.
 
-        Means of a tenth are compared, as single epochs vary.
+        Means of a tenth are compared, as single epochs vary. What could be their noise is no
+        improvement: after a good start the whole one is small too.
         """
         loss = self.history["loss"]
         if self.stopped_early or not loss:
@@ -84,7 +85,8 @@ class Result:
         if len(loss) <= tail:
             return False
         before, last = np.mean(loss[-2 * tail : -tail]), np.mean(loss[-tail:])
-        return last <= loss[0] and before - last <= 0.05 * (loss[0] - last)
+        noise = np.std(np.diff(loss[-2 * tail :])) / tail**0.5
+        return last <= loss[0] and before - last <= max(0.05 * (loss[0] - last), 2 * noise)
 
 
 def record_terms(history, terms, prefix=""):
