@@ -22,7 +22,7 @@ from skvae.training.steps import make_optimizer
 
 # Most states that are evaluated together, and most elements of their parameters: small
 # evaluations spend their time on calls of operations.
-_STATES, _STATE_ELEMENTS = 8, 2**20
+_STATES, _STATE_ELEMENTS = 16, 2**20
 
 
 class Evaluation(NamedTuple):

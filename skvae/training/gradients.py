@@ -8,7 +8,7 @@ from skvae.training.graphs import capture
 from skvae.training.recording import record
 
 # Number of batches of a shape after which one is recorded, which takes as long as some steps.
-_PATIENCE = 10
+_PATIENCE = 4
 
 
 class Gradients:
