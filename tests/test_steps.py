@@ -173,3 +173,26 @@ def test_each_step_is_taken_at_its_rate(one_cycle):
         seen.append({group["lr"] for group in optimizer.param_groups})
         steps.step()
     assert seen == [{rate} for rate in (rates(10) if one_cycle else [0.5] * 10)]
+
+
+def test_moments_of_weights_without_a_gradient_do_not_become_denormal():
+    ours, theirs = Linear(3, 2), Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    settings = plan(one_cycle=False)
+    optimizers = [make_optimizer(module, settings) for module in (ours, theirs)]
+    steps = Steps(optimizers[0], settings, 1000)
+    for number in range(1000):
+        for module in (ours, theirs):
+            for parameter in module.parameters():
+                parameter.grad = torch.full_like(parameter, float(number < 5))
+        steps.step()
+        optimizers[1].step()
+    assert all(map(torch.equal, ours.parameters(), theirs.parameters()))
+    smallest = torch.finfo(torch.float32).smallest_normal
+    mean, theirs_mean = (
+        each.state[next(module.parameters())]["exp_avg"]
+        for each, module in zip(optimizers, (ours, theirs), strict=True)
+    )
+    assert (mean == 0).all()
+    # Else this would test nothing.
+    assert ((theirs_mean != 0) & (theirs_mean < smallest)).all()

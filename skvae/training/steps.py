@@ -8,6 +8,10 @@ import torch
 _PEAK_OVER_FIRST, _FIRST_OVER_LAST = 25, 1e4
 # Share of the steps in which the rate rises.
 _RISE = 0.2
+# Moments below are set to zero every so many steps. A step divides them by 1e-8 or more, so
+# that they change no parameter. Those of weights without a gradient, as of units that have
+# become inactive, shrink to denormal numbers, with which a CPU computes far more slowly.
+_TINY, _CLEARED_EVERY = 1e-30, 100
 
 
 def make_optimizer(module, plan):
@@ -40,9 +44,10 @@ def make_optimizer(module, plan):
 class Steps:
     """Takes the steps of a training with an optimiser of `make_optimizer`.
 
-    The steps and the rates are those of ``AdamW.step`` and `OneCycleLR`, bit for bit. Their
-    checks and bookkeeping take longer than the arithmetic of a small model, and are done
-    once here. The optimiser's moments must not be replaced between the steps.
+    The steps and the rates are those of ``AdamW.step`` and `OneCycleLR`, bit for bit, but for
+    moments too small to change anything. Their checks and bookkeeping take longer than the
+    arithmetic of a small model, and are done once here. The optimiser's moments must not be
+    replaced between the steps.
 
     Parameters
     ----------
@@ -60,6 +65,7 @@ class Steps:
         self._moments = self._counts = None
         kinds = {(p.dtype, p.device) for group in self.groups for p in group["params"]}
         self._is_uniform = len(kinds) == 1
+        self._on_gpu = any(device.type == "cuda" for _, device in kinds)
         self._set_rates()
 
     def step(self):
@@ -75,6 +81,13 @@ class Steps:
             self._step_fused(gradients)
         self.n_done += 1
         self._set_rates()
+        if self.n_done % _CLEARED_EVERY == 0 and not self._on_gpu:
+            self._clear_tiny_moments()
+
+    def _clear_tiny_moments(self):
+        for state in self.optimizer.state.values():
+            for moment in (state["exp_avg"], state["exp_avg_sq"]):
+                moment.masked_fill_(moment.abs() < _TINY, 0.0)
 
     def _find_moments(self):
         """Return the means, the mean squares and the numbers of steps, for each group.
