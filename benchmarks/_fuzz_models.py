@@ -49,7 +49,7 @@ SHARED = {
     "init": ["factor_analysis", "random"],
     "batch_size": ["auto", 1, 2, 7, 1000],
     "max_iter": [0, 1, 2, np.int64(3)],
-    "learning_rate_init": [5e-3, 1e-8, 10.0, np.float32(0.1)],
+    "learning_rate_init": ["auto", 5e-3, 1e-8, 10.0, np.float32(0.1)],
     "weight_decay": [0, 0.01, 5.0],
     "early_stopping": ["auto", "cv", True, False, np.True_],
     "validation_fraction": [0.1, 0.5, 0.9],
