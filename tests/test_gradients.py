@@ -149,6 +149,13 @@ def test_classes_of_the_user_are_never_recorded():
     assert loss_of(likelihood=Gaussian())[0].can_record
 
 
+def test_a_module_with_hooks_is_never_recorded():
+    loss, _ = loss_of()
+    loss.module.decoder.body.register_forward_hook(lambda *call: None)
+    own = loss.objective
+    assert not type(loss)(own, loss.module, loss.generator).can_record
+
+
 def test_a_step_without_rows_has_no_gradients():
     loss, rows = loss_of()
     parameters = list(loss.module.parameters())

@@ -221,8 +221,10 @@ def _draws_nothing(module):
 
 
 def _has_own(module):
-    """Whether a part of a module, or a likelihood in it, is of a class of the user's."""
+    """Whether a part of a module, or a likelihood in it, is of the user's, or has hooks."""
     parts = list(module.modules())
+    if any(part._forward_hooks or part._forward_pre_hooks for part in parts):
+        return True
     parts += [part.likelihood for part in parts if hasattr(part, "likelihood")]
     packages = {type(part).__module__.partition(".")[0] for part in parts}
     return not packages <= {"skvae", "torch"}
