@@ -62,7 +62,7 @@ validation_scores_, best_validation_score_, noise_variance_, device_
     >>> from sklearn.datasets import load_iris
     >>> from skvae import AutoencoderTransformer
     >>> X = load_iris().data
-    >>> model = AutoencoderTransformer(1, max_iter=20, early_stopping=False, random_state=0)
+    >>> model = AutoencoderTransformer(1, max_iter=50, early_stopping=False, random_state=0)
     >>> model.fit(X).inverse_transform(model.transform(X)).shape
     (150, 4)
     """
