@@ -1,5 +1,9 @@
 """What several test files compare."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 
 from skvae import AutoencoderTransformer
@@ -46,3 +50,15 @@ def assert_same(actual, expected):
     assert set(actual) == set(expected)
     for name, values in expected.items():
         np.testing.assert_array_equal(actual[name], values, err_msg=name)
+
+
+def printed_without_cuda(code):
+    """Return what code prints in a process that sees no GPU."""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()

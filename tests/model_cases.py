@@ -32,6 +32,17 @@ def rows_for(likelihood, n=40, n_features=64):
     return rng.binomial(1, probability, (n, n_features)).astype(float)
 
 
+def options_of(names):
+    """Return the parameters of an estimator of one of the models."""
+    network, likelihood, posterior = names
+    return {
+        "network": SMALL.get(network, network),
+        "likelihood": likelihood,
+        "posterior": posterior,
+        "image_shape": (8, 8),
+    }
+
+
 def build(names, seed=0, closed_form=False):
     """Return a VAE at its start, its rows in model units, and the units."""
     network, likelihood, posterior = names

@@ -3,17 +3,14 @@
 import contextlib
 import copy
 import io
-import os
 import pickle
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import assert_same, outputs
+from helpers import assert_same, outputs, printed_without_cuda
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -190,13 +187,7 @@ def test_a_model_of_cuda_agrees_with_the_cpu_and_loads_without_cuda(quick, iris,
     path = tmp_path / "model.pickle"
     path.write_bytes(pickle.dumps(on_cuda))
     code = f"import pickle; print(pickle.load(open({str(path)!r}, 'rb')).device_)"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert run.stdout.strip() == "cpu", run.stderr
+    assert printed_without_cuda(code) == "cpu"
 
 
 @pytest.mark.parametrize("n_rows", [2, 3, 4])

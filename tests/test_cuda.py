@@ -1,6 +1,5 @@
 """Estimators on a CUDA device: as on the CPU, and back."""
 
-import os
 import pickle
 import signal
 import subprocess
@@ -11,7 +10,8 @@ import pandas as pd
 import pytest
 import skops.io
 import torch
-from model_cases import SMALL, each_model, rows_for
+from helpers import printed_without_cuda
+from model_cases import each_model, options_of, rows_for
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -28,14 +28,7 @@ pytestmark = [
 
 @each_model
 def test_a_start_is_that_of_the_cpu_and_a_training_is_finite(names, quick):
-    network, likelihood, posterior = names
-    options = {
-        "network": SMALL.get(network, network),
-        "likelihood": likelihood,
-        "posterior": posterior,
-        "image_shape": (8, 8),
-    }
-    X = rows_for(likelihood)
+    options, X = options_of(names), rows_for(names[1])
     on_cpu, on_cuda = (
         quick(latent_dim=2, device=name, max_iter=0, **options).fit(X)
         for name in ("cpu", "cuda")
@@ -117,13 +110,7 @@ def test_models_move_to_a_machine_without_cuda_and_back(store, quick, iris, tmp_
         "model.partial_fit(X)\n"
         "print(model.device_)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-    )
-    assert run.stdout.strip() == "cpu", run.stderr
+    assert printed_without_cuda(code) == "cpu"
     codes = on_cuda.transform(iris)
     np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), codes, atol=1e-4)
     back = pickle.loads((tmp_path / "back").read_bytes())

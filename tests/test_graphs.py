@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from model_cases import SMALL, each_model, rows_for
+from model_cases import each_model, options_of, rows_for
 
 from skvae import VAETransformer
 from skvae.networks import MLP
@@ -66,15 +66,8 @@ def history(monkeypatch, X, captures, **parameters):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @each_model
 def test_losses_are_those_of_a_training_without_captures(names, monkeypatch):
-    network, likelihood, posterior = names
-    options = {
-        "network": SMALL.get(network, network),
-        "likelihood": likelihood,
-        "posterior": posterior,
-        "image_shape": (8, 8),
-        "early_stopping": False,
-    }
-    X = rows_for(likelihood)
+    options = {**options_of(names), "early_stopping": False}
+    X = rows_for(names[1])
     plain, _ = history(monkeypatch, X, False, **options)
     captured, n_shapes = history(monkeypatch, X, True, **options)
     assert n_shapes == 2
