@@ -78,8 +78,15 @@ def apply_in_blocks(function, X, *, width, device, units=None):
     exact = cuda_float32() if torch.device(device).type == "cuda" else nullcontext()
     threads = limit_threads(parts[0].stop * width)
     with torch.inference_mode(), exact, threads, explain_out_of_memory():
-        results = [result(dense(X[part])) for part in parts]
-    return results[0] if len(results) == 1 else np.concatenate(results)
+        first = result(dense(X[parts[0]]))
+        if len(parts) == 1:
+            return first
+        # Results kept one by one, each above freed memory, would keep it from being used again.
+        results = np.empty((X.shape[0], *first.shape[1:]), first.dtype)
+        results[parts[0]] = first
+        for part in parts[1:]:
+            results[part] = result(dense(X[part]))
+    return results
 
 
 def dense(X):

@@ -30,7 +30,7 @@ def conditional_means(model, x):
         In model units.
     """
 
-    def mean(x, draws):
+    def mean(draws):
         means = torch.einsum("dn,dnp->np", draws.weights, draws.means)
         return model.decoder.head.collapse(means)
 
@@ -52,7 +52,7 @@ def conditional_draws(model, x, rng):
     rng : RandomState
     """
 
-    def drawn_row(x, draws):
+    def drawn_row(draws):
         n_draws, n_rows = draws.weights.shape
         steps = draws.weights.cumsum(0)
         uniform = torch.from_numpy(rng.random_sample(n_rows)).to(steps)
@@ -60,7 +60,7 @@ def conditional_draws(model, x, rng):
         chosen = (steps < uniform * steps[-1]).sum(0).clamp(max=n_draws - 1)
         z = draws.z[chosen, torch.arange(n_rows, device=steps.device)]
         drawn = model.decoder.head.draw(model.decoder(z), rng)
-        return torch.from_numpy(drawn).to(x.values)
+        return torch.from_numpy(drawn).to(z)
 
     shape = (N_DRAWS, len(x.values), model.latent_dim)
     eps = torch.from_numpy(rng.standard_normal(shape)).to(x.values)
@@ -68,13 +68,13 @@ def conditional_draws(model, x, rng):
 
 
 def _of_weighted_draws(function, model, x, first, eps):
-    """Return a function of rows and weighted draws of their codes."""
+    """Return a function of weighted draws of the codes of rows."""
     draws = weighted_draws(model, x, first)
-    values = function(x, draws)
+    values = function(draws)
     # Most rows need no more.
     few = effective_number(draws.weights) < _N_EFFECTIVE
     if few.any():
         x = x.select(few)
         eps = eps if eps.shape[1] == 1 else eps[:, few]
-        values[few] = function(x, adapted_draws(model, x, eps))
+        values[few] = function(adapted_draws(model, x, eps))
     return values
