@@ -6,7 +6,9 @@ import torch
 from setup_cases import Scripted, Witness, curve, make_setup, state
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 
+from skvae import VAETransformer
 from skvae.likelihoods import LIKELIHOODS, Gaussian
 from skvae.networks import MLP
 from skvae.training import folds
@@ -61,8 +63,9 @@ def test_the_final_training_is_on_all_rows_for_the_epochs_chosen():
     result = fit_cross_validated(start, setup, 5)
     epochs = len(result.history["loss"])
     assert epochs > 0
-    assert witness.modules[-1] is result.module
-    assert witness.trained[-1] == set(setup.rows[:, 0].tolist())
+    # The last one is the start, with which the result is compared.
+    assert witness.modules[-2] is result.module
+    assert witness.trained[-2] == set(setup.rows[:, 0].tolist())
     assert len(result.history["validation_loss"]) == epochs
     assert result.stopped_early == (epochs < 40)
     assert result.best_score == pytest.approx(-result.history["validation_loss"][-1])
@@ -128,6 +131,19 @@ def test_the_noise_comes_from_held_out_rows_and_is_larger(noise):
     after = noise_of(fit_cross_validated(start, setup, 5).module)
     assert after.mean() > before.mean()
     assert len(set(after)) == (1 if noise == "isotropic" else 5)
+
+
+def test_a_row_far_from_all_others_leaves_the_start():
+    rng = np.random.RandomState(0)
+    loadings = rng.randn(2, 5)
+    X = rng.randn(500, 2) @ loadings + 0.3 * rng.randn(500, 5)
+    X[0] = 100.0
+    others = rng.randn(300, 2) @ loadings + 0.3 * rng.randn(300, 5)
+    vae = VAETransformer(random_state=0)
+    with pytest.warns(ConvergenceWarning, match="start"):
+        score = vae.fit(X).score(others)
+    start = VAETransformer(max_iter=0, random_state=0).fit(X)
+    assert score == pytest.approx(start.score(others), abs=1e-6)
 
 
 def test_a_fixed_noise_stays():

@@ -10,6 +10,7 @@ from skvae.data.units import Units
 from skvae.likelihoods import Gaussian
 from skvae.model.objectives import OBJECTIVES
 from skvae.training.evaluation import (
+    bounded_residuals,
     ended_worse,
     fixed_draws,
     held_out_noise,
@@ -130,6 +131,20 @@ def test_noises_that_few_rows_cannot_tell_apart_are_drawn_together():
     # All are one in truth. No table may be made worse, most are made better.
     assert all(ours <= theirs + 1e-12 for ours, theirs in zip(drawn, own, strict=True))
     assert np.mean(drawn) < 0.5 * np.mean(own)
+
+
+def test_one_row_far_from_all_others_is_not_the_noise():
+    _, sums, _, counts = residual_table(np.ones(3), n_rows=500, seed=0)
+    start_noise = torch.full((3,), 0.5, dtype=torch.float64)
+    torch.testing.assert_close(bounded_residuals(sums, counts, start_noise), sums)
+    far = sums.clone()
+    far[1] += 1e6
+    bounded = bounded_residuals(far, counts, start_noise)
+    assert (bounded.sum(0) <= 3 * sums.sum(0)).all()
+    # Where most folds have no residual, as in a nearly constant column, the start has a noise.
+    rare = torch.zeros_like(sums)
+    rare[1] = counts[1] * 4.0
+    torch.testing.assert_close(bounded_residuals(rare, counts, start_noise), rare)
 
 
 def test_an_isotropic_noise_is_the_mean_of_the_residuals():

@@ -88,9 +88,10 @@ def test_the_number_of_rows_decides_in_automatic_mode_only(
 
 
 def test_wide_tables_are_not_cross_validated_in_automatic_mode():
-    shape = (300, 1000)
-    assert Stopping.choose_mode("auto", shape, 5, False, False) == "hold_out"
-    assert Stopping.choose_mode("cv", shape, 5, False, False) == "cv"
+    for shape in ((300, 999), (26, 1000)):
+        assert Stopping.choose_mode("auto", shape, 5, False, False) == "hold_out"
+        assert Stopping.choose_mode("cv", shape, 5, False, False) == "cv"
+    assert Stopping.choose_mode("auto", (26, 999), 5, False, False) == "cv"
 
 
 # -- random numbers -------------------------------------------------------------------

@@ -10,7 +10,7 @@ from skvae.data.frames import fill_missing
 from skvae.data.inputs import as_table
 from skvae.estimators.imputation import N_DRAWS as N_IMPUTATION_DRAWS
 from skvae.estimators.imputation import conditional_draws, conditional_means
-from skvae.estimators.validation import check_positive_integer, is_encoded
+from skvae.estimators.validation import check_bool, check_positive_integer, is_encoded
 from skvae.randomness import random_generator
 
 
@@ -38,6 +38,7 @@ class SamplingMixin:
         """
         check_is_fitted(self)
         check_positive_integer(n_samples, "n_samples")
+        check_bool(mean, "mean")
         rng = random_generator(random_state)
         codes = rng.standard_normal((n_samples, self._n_features_out))
 
@@ -79,6 +80,7 @@ class SamplingMixin:
         row. Complete rows cost nothing.
         """
         check_is_fitted(self)
+        check_bool(sample, "sample")
         X = as_table(X)
         rows = self._validate(X)
         fill, to_data = conditional_means, self._units.means_to_data

@@ -79,9 +79,9 @@ class VAETransformer(SamplingMixin, LatentTransformer):
 
         - True: by a held-out part of the rows; the best state on these is kept.
         - "cv": five-fold cross-validation finds the number of epochs for all rows, at five
-          times the cost. A learned noise is set from the held-out residuals at the end.
+          times the cost or more. A learned noise is set from the held-out residuals at the end.
         - False: all epochs are done, on all rows.
-        - "auto": "cv" below 1000 rows and 262,144 cells, else True.
+        - "auto": "cv" below 1000 rows, 1000 columns and 262,144 cells, else True.
     validation_fraction : float, default=0.1
         Part of the rows that is held out when `early_stopping` is True.
     n_iter_no_change : int, default=25

@@ -35,6 +35,12 @@ def check_positive_integer(value, name):
         raise ValueError(f"{name} must be a positive integer, got {value!r}.")
 
 
+def check_bool(value, name):
+    """Raise ValueError unless value is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+
+
 def check_image_shape(image_shape, n_features):
     """Return (H, W, C) or None; raise ValueError if the shape does not fit the rows."""
     if image_shape is None:

@@ -10,7 +10,13 @@ import torch
 from skvae.data.rows import batches
 from skvae.machine import limit_threads
 from skvae.model.prepared_rows import prepared_rows
-from skvae.training.evaluation import fixed_draws, terms_and_residuals, value_counts
+from skvae.training.evaluation import (
+    ended_worse,
+    fixed_draws,
+    sampled_loss,
+    terms_and_residuals,
+    value_counts,
+)
 from skvae.training.folds import Folds
 from skvae.training.result import (
     Result,
@@ -168,7 +174,20 @@ def _train_on_all(setup, folds, found, make_folds):
     result.stopped_early = kept < setup.plan.epochs
     result.diverged |= found.diverged
     _finish(setup, result, evaluations[kept])
+    if kept > 0 and ended_worse(setup, sampled_loss(setup, folds.whole), module):
+        _restore_start(result, folds, evaluations)
     return result
+
+
+def _restore_start(result, folds, evaluations):
+    """Keep the start, with its own noise, in place of a model that is far worse.
+
+    One row that is far from all others can be most of the held-out loss. What it gains then
+    is the noise, at the expense of all other rows.
+    """
+    result.module.load_state_dict(folds.whole.state_dict())
+    result.optimizer, result.kept_start = None, True
+    result.best_score = -evaluations[0].loss
 
 
 def _follow(setup, result, of_whole, again, current):

@@ -16,6 +16,9 @@ _MAX_DRAWS = 16
 # proportional to the number of rows with more.
 _SHRINKAGES = torch.linspace(0, 1, 5)
 _FULL_SHRINKAGE_ROWS = 15
+# A fold's mean squared residual counts at most so many times the median of the folds or the
+# noise of the start: a single row may be so far from all others that it would be the noise.
+_MOST_OF_FOLD = 10
 # Number of rows on which start and end are compared; more would take time.
 _SAMPLED_ROWS = 256
 # Number of rows for the mean KL; all would take a sixth of an epoch.
@@ -145,6 +148,20 @@ def held_out_noise(head, residuals, sizes, counts):
     densities = (each * (counts / sizes[:, None])).sum(-1)
     best = shrinkages[(sizes * densities).sum(-1).argmax(0)]
     return head.shrink(_mean_or_one(pooled.squeeze(-2), n_values), best.unsqueeze(-1))
+
+
+def bounded_residuals(residuals, counts, start_noise):
+    """Return sums of squared residuals of which none is far above those of the other folds.
+
+    Parameters
+    ----------
+    residuals, counts
+        As in `held_out_noise`.
+    start_noise : Tensor of shape (n_noises,)
+        The noise of the start, which is estimated from all rows.
+    """
+    middle = _mean_or_one(residuals, counts).median(-2, keepdim=True).values
+    return residuals.minimum(_MOST_OF_FOLD * counts * middle.maximum(start_noise))
 
 
 def _mean_or_one(sums, counts):

@@ -11,6 +11,7 @@ from skvae.machine import limit_threads
 from skvae.model.modules import batch_modules, member_state
 from skvae.model.prepared_rows import prepared_rows
 from skvae.training.evaluation import (
+    bounded_residuals,
     fixed_draws,
     held_out_noise,
     row_terms,
@@ -133,6 +134,10 @@ class Folds:
         n_held = [len(held_out) for _, held_out in splits]
         self.sizes = torch.tensor(n_held, dtype=torch.float64, device=rows.device)
         self.counts = self._value_counts()
+        if self.sets_noise:
+            head = self.whole.decoder.head
+            start_noise = torch.as_tensor(head.noise_variance()).to(rows.device)
+            self._start_noise = start_noise[head.noise_columns]
         # The same draws in each fold.
         self.eps = fixed_draws(setup, max(n_held), self.whole.latent_dim, n_splits)
 
@@ -249,7 +254,8 @@ class Folds:
             return [Evaluation(each, None) for each in terms.tolist()]
         n_noises = self.head.n_noises
         residuals, others = sums[..., 3:].tensor_split([n_noises], dim=-1)
-        noise = held_out_noise(self.head, residuals, self.sizes, self.counts)
+        bounded = bounded_residuals(residuals, self.counts, self._start_noise)
+        noise = held_out_noise(self.head, bounded, self.sizes, self.counts)
         n_values = self.counts.sum(0)
         each = self.head.expected_log_probs(residuals.sum(1) / n_values.clamp(min=1), noise)
         reconstruction = (each * (n_values / self.sizes.sum())).sum(-1)

@@ -17,8 +17,8 @@ FEW_ROWS = 1000
 RATE, _RATE_OF_FEW = 5e-3, 8e-3
 # Rows of a batch, with which the steps of the automatic number of epochs are counted.
 _BATCH_ROWS = 128
-# Number of cells from which on cross-validation takes too long.
-FEW_CELLS = 2**18
+# Numbers of cells and of columns from which on cross-validation takes too long.
+FEW_CELLS, FEW_COLUMNS = 2**18, 1000
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Stopping:
             return "hold_out"
         if early_stopping == "auto":
             n_rows, n_features = shape
-            few = n_rows < FEW_ROWS and n_rows * n_features < FEW_CELLS
-            early_stopping = "cv" if few else True
+            few_cells = n_features < FEW_COLUMNS and n_rows * n_features < FEW_CELLS
+            early_stopping = "cv" if few_cells and n_rows < FEW_ROWS else True
         if early_stopping == "cv":
             return "all" if continues else "cv"
         return "hold_out" if early_stopping else "all"
