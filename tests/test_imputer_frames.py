@@ -111,3 +111,15 @@ def test_what_cannot_be_used_is_refused_and_an_earlier_fit_stays(holes):
     with pytest.raises(ValueError, match="must be in the same order"):
         model.transform(holes[list(holes)[::-1]])
     pd.testing.assert_frame_equal(model.transform(holes), before)
+
+
+def test_a_flag_is_filled_with_a_flag_in_an_array_of_objects():
+    number = np.random.RandomState(0).randn(60)
+    frame = pd.DataFrame({"flag": pd.array(number > 0, dtype="boolean"), "number": number})
+    imputer = VAEImputer(max_iter=5, random_state=0)
+    imputer.fit(frame)
+    frame.loc[[2, 5], "flag"] = pd.NA
+    with pytest.warns(UserWarning, match="feature names"):
+        filled = imputer.transform(frame.to_numpy(dtype=object))
+    assert {type(value) for value in filled[:, 0]} == {bool}
+    assert filled[:, 0].tolist() == imputer.transform(frame)["flag"].tolist()

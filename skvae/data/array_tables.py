@@ -99,7 +99,8 @@ class ArrayTable(TableReader):
         filled = np.array(given, subok=True)
         for j, (column, values) in new.items():
             places = ~np.isnan(values)
-            cells = _cells_of(column, values[places])
+            is_flag = column.kind == FLAG
+            cells = values[places] > 0.5 if is_flag else _cells_of(column, values[places])
             if cells.dtype == object and any(isinstance(cell, str) for cell in cells):
                 filled = filled.astype(object)
             filled[places, j] = cells

@@ -26,7 +26,8 @@ REFUSED = {
     "empty": ("no type and no values", "Drop it, or cast it to a type of numbers."),
     "other": (
         "values that are neither numbers, flags nor categories ({dtype})",
-        "Convert it to a dtype of numbers, bool or category.",
+        "Convert it to a dtype of numbers, bool or category; a frame of sparse columns with "
+        "X.sparse.to_coo().",
     ),
 }
 
