@@ -99,8 +99,7 @@ class ArrayTable(TableReader):
         filled = np.array(given, subok=True)
         for j, (column, values) in new.items():
             places = ~np.isnan(values)
-            is_flag = column.kind == FLAG
-            cells = values[places] > 0.5 if is_flag else _cells_of(column, values[places])
+            cells = _cells_of(column, values[places])
             if cells.dtype == object and any(isinstance(cell, str) for cell in cells):
                 filled = filled.astype(object)
             filled[places, j] = cells
@@ -131,7 +130,9 @@ def table_of(names, columns, layout, U, index=None):
 
 
 def _cells_of(column, values):
-    """Return numbers as they are, and the categories of codes."""
+    """Return numbers as they are, flags of their probabilities, and the categories of codes."""
+    if column.kind == FLAG:
+        return values > 0.5
     if column.kind != CATEGORY:
         return values
     codes = codes_of(values, len(column.levels))
