@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from missing_cases import linear_table, with_gaps
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
 from skvae.estimators.latent_dim import choose_latent_dim
@@ -26,3 +28,11 @@ def test_other_likelihoods_and_few_columns(likelihood):
     model = VAETransformer(likelihood=likelihood)
     assert choose_latent_dim(model, with_gaps(X)) in (1, 2)
     assert choose_latent_dim(VAETransformer(), with_gaps(X[:, :1])) == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_with_extreme_values_do_not_decide_alone(seed):
+    """Pixels that are seldom on have values 40 standard deviations from their mean."""
+    X = StandardScaler().fit_transform(load_digits().data)
+    X[np.random.RandomState(seed).rand(*X.shape) < 0.2] = np.nan
+    assert choose_latent_dim(VAETransformer(), X) >= 12
