@@ -74,3 +74,10 @@ def test_a_row_is_filled_the_same_among_others(fitted):
     vae, X = fitted
     shift_encoder(vae, 0.8)
     np.testing.assert_allclose(vae.impute(X[:5]), vae.impute(X)[:5], rtol=1e-9)
+
+
+def test_the_rows_of_several_blocks_are_adapted_together(fitted, adapted):
+    vae, X = fitted
+    shift_encoder(vae, 0.8)
+    vae.impute(np.tile(X, (10, 1)))
+    assert min(adapted[:-1], default=0) > 100

@@ -1,15 +1,12 @@
 """Methods that draw from a fitted model: new rows, and missing values of given ones."""
 
-from functools import partial
-
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skvae.data.frames import fill_missing
 from skvae.data.inputs import as_table
-from skvae.estimators.imputation import N_DRAWS as N_IMPUTATION_DRAWS
-from skvae.estimators.imputation import conditional_draws, conditional_means
+from skvae.estimators.imputation import fill_rows
 from skvae.estimators.validation import check_bool, check_positive_integer, is_encoded
 from skvae.randomness import random_generator
 
@@ -83,15 +80,13 @@ class SamplingMixin:
         check_bool(sample, "sample")
         X = as_table(X)
         rows = self._validate(X)
-        fill, to_data = conditional_means, self._units.means_to_data
-        if sample:
-            fill = partial(conditional_draws, rng=random_generator(random_state))
-            to_data = self._units.to_data
+        rng = random_generator(random_state) if sample else None
+        to_data = self._units.to_data if sample else self._units.means_to_data
         missing = np.isnan(rows.toarray() if hasattr(rows, "toarray") else rows)
         values = np.zeros(missing.shape, dtype=rows.dtype)
         gaps = np.flatnonzero(missing.any(axis=1))
         if len(gaps):
-            values[gaps] = to_data(self._apply(fill, rows[gaps], n_draws=N_IMPUTATION_DRAWS))
+            values[gaps] = to_data(fill_rows(self._apply, rows[gaps], rng))
         if is_encoded(self._encoding):
             return self._encoding.fill(X, values, missing)
         return fill_missing(X, missing, values)

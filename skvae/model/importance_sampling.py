@@ -18,7 +18,7 @@ from skvae.model.objectives import importance_weights
 from skvae.posteriors import standard_normal_log_prob
 
 # Each has a proposal of its own.
-_N_ROUNDS = 8
+N_ROUNDS = 8
 # Draws of the largest weights, which count the same in the next proposal: fewer of them would
 # make it too narrow.
 _N_CLIPPED = 10
@@ -59,7 +59,7 @@ def weighted_draws(model, x, eps):
     eps : Tensor of shape (n_draws, 1 or n, latent_dim)
         Standard normal draws.
     """
-    z, p, log_weights = importance_weights(model, x, eps)
+    z, p, log_weights = importance_weights(model, x, model.encode(x), eps)
     return WeightedDraws(z, _normalized(log_weights), model.decoder.head, [p])
 
 
@@ -87,7 +87,8 @@ def adapted_draws(model, x, eps):
     proposals = [_Normal(mean, factor)]
     codes, z, distributions, log_target = [], [], [], []
     log_mixture = eps.new_zeros(0, len(mean))
-    for part in eps.chunk(_N_ROUNDS):
+    posterior = model.encode(x)
+    for part in eps.chunk(N_ROUNDS):
         if codes:
             before = torch.cat(codes, -1)
             log_weights = torch.cat(log_target) - log_mixture
@@ -95,7 +96,7 @@ def adapted_draws(model, x, eps):
             log_mixture = log_mixture.logaddexp(proposals[-1].log_prob(before))
         new = proposals[-1].draws(part.permute(1, 2, 0))
         as_eps = new.permute(2, 0, 1)
-        drawn, p, log_ratio = importance_weights(model, x, as_eps)
+        drawn, p, log_ratio = importance_weights(model, x, posterior, as_eps)
         of_new = torch.stack([proposal.log_prob(new) for proposal in proposals])
         log_mixture = torch.cat([log_mixture, of_new.logsumexp(0)])
         codes.append(new)

@@ -81,23 +81,22 @@ def reconstruction(model, x, eps, n_samples=1, beta=1.0):
     return Bound(log_prob, log_prob, torch.zeros_like(log_prob))
 
 
-def importance_weights(model, x, eps):
-    """Return draws of z from q(z|x), the p(x|z) for them, and their log-weights.
+def importance_weights(model, x, q, eps):
+    """Return draws of z from q = q(z|x), the p(x|z) for them, and their log-weights.
 
     The log-weights ``log p(x, z) - log q(z|x)`` are (n_draws, ..., n).
     """
-    z, p, reconstruction, kl = _draw(model, x, eps)
+    z, p, reconstruction, kl = _draw(model, x, q, eps)
     return z, p, reconstruction - kl
 
 
 def _draw_terms(model, x, eps):
     """Return log p(x|z) and log q(z|x) - log p(z) for each draw, both (n_draws, ..., n)."""
-    return _draw(model, x, eps)[2:]
+    return _draw(model, x, model.encode(x), eps)[2:]
 
 
-def _draw(model, x, eps):
+def _draw(model, x, q, eps):
     """Return draws of z from q(z|x), p(x|z), and the terms of `_draw_terms`."""
-    q = model.encode(x)
     head = model.encoder.head
     z = head.reparameterize(q, eps)
     kl = head.log_prob(q, eps) - standard_normal_log_prob(z)
