@@ -93,13 +93,18 @@ def test_a_placeholder_other_than_nan_refuses_nan(gaps):
 
 def test_features_without_values_are_dropped_or_kept_as_0(gaps):
     X = np.column_stack([gaps[:, :2], np.full(len(gaps), np.nan), gaps[:, 2:]])
-    dropped, kept = imputer().fit(X), imputer(keep_empty_features=True).fit(X)
+    with pytest.warns(UserWarning, match="without any value are dropped: x2. To keep"):
+        dropped = imputer().fit(X)
+    kept = imputer(keep_empty_features=True).fit(X)
     assert dropped.get_feature_names_out().tolist() == ["x0", "x1", "x3", "x4", "x5", "x6"]
     assert kept.get_feature_names_out().tolist() == [f"x{j}" for j in range(7)]
     assert dropped.transform(X).shape == (len(X), 6)
     np.testing.assert_array_equal(kept.transform(X)[:, 2], 0)
     np.testing.assert_array_equal(dropped.transform(X), imputer().fit_transform(gaps))
+    drawing = imputer(keep_empty_features=True, sample_posterior=True).fit(X)
+    np.testing.assert_array_equal(drawing.transform(X)[:, 2], 0)
     X[3, 2] = 5.0
+    assert kept.transform(X)[3:5, 2].tolist() == [5.0, 0.0]
     with pytest.warns(UserWarning, match="without any value in fit have some now"):
         dropped.transform(X)
 

@@ -151,7 +151,8 @@ def test_a_row_of_nothing_has_the_prior_and_the_density_1(trained, gaps):
 def test_a_column_without_values_changes_nothing_for_the_others(quick):
     X = with_gaps(linear_table())
     empty = np.column_stack([X, np.full(len(X), np.nan)])
-    model = quick(max_iter=0).fit(empty)
+    with pytest.warns(UserWarning, match=r"without any value: feature 6\. The model learns"):
+        model = quick(max_iter=0).fit(empty)
     alone = quick(max_iter=0).fit(X)
     np.testing.assert_allclose(model.score_samples(empty), alone.score_samples(X), atol=1e-4)
     np.testing.assert_array_equal(model.impute(empty)[:, -1], 0)
@@ -159,6 +160,14 @@ def test_a_column_without_values_changes_nothing_for_the_others(quick):
     known = np.column_stack([np.full_like(X, np.nan), np.arange(len(X)) / 100])[:5]
     density = -0.5 * known[:, -1] ** 2 - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(model.score_samples(known), density, atol=1e-4)
+
+
+def test_a_stream_that_begins_without_values_of_a_column_is_warned_of(gaps, quick):
+    first = gaps.copy()
+    first[:, 2] = np.nan
+    with pytest.warns(UserWarning, match=r"feature 2\. They keep the scale 1"):
+        model = quick().partial_fit(first)
+    model.partial_fit(gaps)
 
 
 @pytest.mark.parametrize("network", [MLP(linear_map=False), ConvNet((4,), 3)])

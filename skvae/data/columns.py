@@ -63,6 +63,12 @@ def column_name(column, feature_names):
     return f"feature {name}" if isinstance(name, Integral) else repr(name)
 
 
+def shortened(items, most=10):
+    """Return the first of a list of strings, and how many more there are, as a string."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return f"{', '.join(items[:most])}{more}"
+
+
 def column_labels(data):
     """Return the labels of a frame's columns, or None if it has none."""
     # pyarrow has the columns themselves under the other name.
@@ -89,8 +95,7 @@ def _counts_by_column(data, word):
         counts = [(j, is_bad(_floats(values)).sum()) for j, values in _columns(data)]
         listed = [f"{j.removeprefix('column ')} ({count})" for j, count in counts if count]
         if listed:
-            more = f" and {len(listed) - 10} more" if len(listed) > 10 else ""
-            return f"Cells with {word} by column: {', '.join(listed[:10])}{more}."
+            return f"Cells with {word} by column: {shortened(listed)}."
     return None
 
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import (
 from skvae.callers import stacklevel_of_user
 from skvae.data.array_tables import ArrayTable
 from skvae.data.coding import encode_categories, encode_numbers, fit_column
+from skvae.data.columns import shortened
 from skvae.data.frames import fill_missing, missing_cells
 from skvae.data.kinds import CATEGORY, NUMBER, Column, is_float32
 from skvae.data.stored_columns import columns_from_arrays, columns_to_arrays, packed, unpacked
@@ -273,8 +274,7 @@ def _warn_unseen(unseen):
     listed = []
     for place, values in unseen.items():
         if values:
-            more = f" and {len(values) - _MAX_LISTED} more" if len(values) > _MAX_LISTED else ""
-            listed.append(f"{', '.join(map(repr, values[:_MAX_LISTED]))}{more} in {place}")
+            listed.append(f"{shortened(list(map(repr, values)), _MAX_LISTED)} in {place}")
     if listed:
         warnings.warn(
             f"X has categories that fit did not see: {'; '.join(listed)}. They count as "

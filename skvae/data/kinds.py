@@ -7,6 +7,8 @@ from numbers import Real
 
 import numpy as np
 
+from skvae.data.columns import shortened
+
 NUMBER, FLAG, CATEGORY, TEXT = "number", "flag", "category", "text"
 
 # What a column has, and what to do, for kinds that no model takes as they are.
@@ -30,9 +32,6 @@ REFUSED = {
         "X.sparse.to_coo().",
     ),
 }
-
-# How many other columns of such a kind an error lists.
-_MAX_LISTED = 10
 
 # Types of Python objects by kind; the first that fits counts.
 _KINDS_OF_OBJECTS = {
@@ -83,12 +82,10 @@ class Column:
 def refuse(place, kind, dtype="", text_remedy="", *, others=(), name="X"):
     """Raise ValueError for a column of a kind that is not accepted, and name others of it."""
     has, remedy = REFUSED[kind]
-    more = f" and {len(others) - _MAX_LISTED} more" if len(others) > _MAX_LISTED else ""
-    listed = ", ".join(others[:_MAX_LISTED])
     raise ValueError(
         f"In {place} of {name}: it has {has.format(dtype=dtype)}. "
         + remedy.format(text_remedy=text_remedy)
-        + (f" The same holds for {listed}{more}." if others else "")
+        + (f" The same holds for {shortened(others)}." if others else "")
     )
 
 

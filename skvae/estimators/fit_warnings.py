@@ -7,10 +7,36 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae.callers import stacklevel_of_user
+from skvae.data.columns import column_name, shortened
+from skvae.data.units import count_values
 from skvae.training.diagnosis import COLLAPSED, convergence_warning, why_start_was_best
 
 # A latent dimension with a smaller KL, in nats, counts as unused.
 _COLLAPSED_KL = 0.01
+
+
+def warn_of_empty_columns(training, X, one_pass):
+    """Warn of columns without any value, of which no model can be learned.
+
+    `one_pass` is whether it is the first call of `partial_fit`.
+    """
+    if not training.architecture.has_missing:
+        return
+    (n_values,) = training.group.sum(count_values(X))
+    if n_values.all():
+        return
+    advice = "The model learns nothing of them; leave them out."
+    if one_pass:
+        advice = (
+            "They keep the scale 1, whatever values later calls have. Begin with rows in which "
+            "each column has values."
+        )
+    empty = [column_name(j, training.feature_names) for j in np.flatnonzero(n_values == 0)]
+    warnings.warn(
+        f"X has columns without any value: {shortened(empty)}. {advice}",
+        UserWarning,
+        stacklevel=stacklevel_of_user(),
+    )
 
 
 def warn_of_warmup(training):

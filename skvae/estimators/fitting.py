@@ -17,7 +17,7 @@ from skvae.estimators.agreement import (
     check_same_result,
     stopping_in,
 )
-from skvae.estimators.fit_warnings import warn_of_warmup
+from skvae.estimators.fit_warnings import warn_of_empty_columns, warn_of_warmup
 from skvae.estimators.state import moments_from_arrays, moments_to_arrays
 from skvae.estimators.validation import check_image_shape, likelihood_for_columns
 from skvae.group import ALONE
@@ -117,8 +117,9 @@ class Training:
         self.units = estimator._units if continues else self._units(X)
         if continues:
             check_distance(X, self.units, self.feature_names, "X")
-        elif one_pass:
-            self.units = self.units.provisional()
+        else:
+            warn_of_empty_columns(self, X, one_pass)
+            self.units = self.units.provisional() if one_pass else self.units
         X_val = None if X_val is None else self._clip_validation_rows(X_val)
         self.log_jacobians = self._log_jacobians(X, X_val)
         _, n_rows = group.place(X.shape[0])

@@ -14,7 +14,8 @@ from sklearn.utils.validation import (
 )
 
 from skvae.callers import stacklevel_of_user
-from skvae.data.frames import append_columns
+from skvae.data.columns import shortened
+from skvae.data.frames import append_columns, fill_missing
 from skvae.data.inputs import as_table
 from skvae.data.missing import masked_as_nan
 from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
@@ -45,7 +46,7 @@ class VAEImputer(NestedParameters, TransformerMixin, BaseEstimator):
         :class:`~sklearn.impute.MissingIndicator` gives them.
     keep_empty_features : bool, default=False
         Whether to keep features without any value in `fit`, filled with 0. Else they are
-        dropped.
+        dropped, with a warning.
     network, likelihood, categorical_features, posterior, objective, n_samples, beta, \
 kl_warmup, init, image_shape, batch_size, max_iter, learning_rate_init, weight_decay, \
 early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, verbose
@@ -189,12 +190,18 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         rows, missing = read_rows(self, X, is_mixed, reset=True)
         if missing.all():
             raise ValueError("All values of X are missing.")
-        kept = np.flatnonzero(self.keep_empty_features | ~missing.all(axis=0))
+        is_empty = missing.all(axis=0)
+        kept = np.flatnonzero(self.keep_empty_features | ~is_empty)
+        if is_empty.any() and not self.keep_empty_features:
+            self._warn_of_dropped(is_empty)
         known = _safe_indexing(rows, kept, axis=1)
         vae = self._model(X, kept, is_mixed)
         if self.latent_dim == "auto":
             vae.set_params(latent_dim=choose_latent_dim(vae, known))
-        vae.fit(known)
+        with warnings.catch_warnings():
+            # That it learns nothing of them is why they are filled with 0.
+            warnings.filterwarnings("ignore", "X has columns without any value", UserWarning)
+            vae.fit(known)
         indicator = None
         if self.add_indicator:
             # It imports half of scikit-learn.
@@ -202,9 +209,19 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
 
             indicator = MissingIndicator(error_on_new=False).fit(as_nan(missing))
         self.vae_, self.indicator_, self._kept = vae, indicator, kept
-        self._is_mixed = is_mixed
+        self._is_mixed, self._is_empty = is_mixed, is_empty[kept]
         self.n_iter_ = vae.n_iter_
         return self
+
+    def _warn_of_dropped(self, is_empty):
+        names = _check_feature_names_in(self)
+        empty = shortened([str(name) for name in names[is_empty]])
+        warnings.warn(
+            f"Features without any value are dropped: {empty}. To keep them, filled with 0, "
+            "use keep_empty_features=True.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
+        )
 
     def _model(self, X, kept, is_mixed):
         """Return the model for the columns that are kept."""
@@ -242,6 +259,9 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         filled = self.vae_.impute(
             known, sample=self.sample_posterior, random_state=self.random_state
         )
+        if self._is_empty.any():
+            of_empty = missing[:, self._kept] & self._is_empty
+            filled = fill_missing(filled, of_empty, np.zeros(of_empty.shape))
         if self.indicator_ is None:
             return filled
         names = self.get_feature_names_out()[known.shape[1] :]

@@ -55,10 +55,22 @@ def read_rows(imputer, X, is_mixed, *, reset):
             ensure_min_samples=2 if reset else 1,
         )
     if not holds_nan:
-        rows = np.where(rows == placeholder, np.nan, rows)
-        with errors_name_columns(rows, "X"):
-            rows = rows.astype(np.float64)
+        rows = _with_nan(rows, placeholder)
     return rows, np.isnan(rows)
+
+
+def _with_nan(rows, placeholder):
+    """Return validated rows as floats, with NaN in place of a placeholder."""
+    rows = np.where(rows == placeholder, np.nan, rows)
+    try:
+        with errors_name_columns(rows, "X"):
+            return rows.astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{error}. With missing_values={placeholder!r} all other values must be numbers: "
+            "for columns of categories or flags put None or NaN in its place, for example with "
+            "X.replace in pandas."
+        ) from error
 
 
 def as_nan(missing):

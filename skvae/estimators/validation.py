@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 
 from skvae.callers import stacklevel_of_user
 from skvae.data.chunks import Chunks, map_parts, parts_of
-from skvae.data.columns import column_name, errors_name_columns
+from skvae.data.columns import column_name, errors_name_columns, shortened
 from skvae.data.encoding import TableEncoding
 from skvae.data.inputs import as_table, check_rows_only
 from skvae.data.joint_columns import join_encodings
@@ -25,8 +25,6 @@ from skvae.data.tables import library_of_frame
 from skvae.group import joined
 
 DTYPES = [np.float64, np.float32]
-# How many columns with missing values an error lists.
-_MAX_LISTED = 10
 
 
 def check_positive_integer(value, name):
@@ -142,12 +140,10 @@ def _encode(estimator, X, name):
     gaps = np.isnan(rows).sum(axis=0)
     if gaps.any() and not estimator._allow_missing:
         names = estimator._encoding.names or range(len(gaps))
-        listed = [
-            f"{column_name(j, names)} ({gaps[j]})" for j in np.flatnonzero(gaps)[:_MAX_LISTED]
-        ]
+        listed = [f"{column_name(j, names)} ({gaps[j]})" for j in np.flatnonzero(gaps)]
         raise ValueError(
             f"{name} has missing values, or categories that fit did not see, in "
-            f"{', '.join(listed)}; {type(estimator).__name__} does not accept them. Fill them "
+            f"{shortened(listed)}; {type(estimator).__name__} does not accept them. Fill them "
             "first, for example by VAEImputer."
         )
     return rows
