@@ -38,6 +38,17 @@ class EMGaussian(TransformerMixin, BaseEstimator):
     def transform(self, X):
         return self._expect(X)[0]
 
+    def conditional_variance(self, X):
+        """Return the variance of each missing value given the others of its row."""
+        variances, S = np.zeros(X.shape), self.covariance_
+        for i, m in enumerate(np.isnan(X)):
+            left = S[np.ix_(m, m)]
+            if not m.all():
+                gain = np.linalg.lstsq(S[np.ix_(~m, ~m)], S[np.ix_(~m, m)], rcond=None)[0].T
+                left = left - gain @ S[np.ix_(~m, m)]
+            variances[i, m] = np.maximum(np.diag(left), 0)
+        return variances
+
 
 class EMFactorAnalysis(TransformerMixin, BaseEstimator):
     """Factor analysis by expectation maximisation (Rubin & Thayer 1982)."""
@@ -87,6 +98,12 @@ class EMFactorAnalysis(TransformerMixin, BaseEstimator):
     def transform(self, X):
         codes, _ = self._expect(X)
         return np.where(np.isnan(X), self.mean_ + codes @ self.loadings_.T, X)
+
+    def conditional_variance(self, X):
+        """Return the variance of each value given those of its row that are there."""
+        _, covariances = self._expect(X)
+        of_means = np.einsum("pi,nij,pj->np", self.loadings_, covariances, self.loadings_)
+        return of_means + self.noise_
 
     def score_samples(self, X):
         """Return the log-density of the values of each row."""
