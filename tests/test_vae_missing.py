@@ -162,6 +162,20 @@ def test_a_column_without_values_changes_nothing_for_the_others(quick):
     np.testing.assert_allclose(model.score_samples(known), density, atol=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_with_few_values_do_not_follow_the_factors_by_chance(seed):
+    """In a table of 20 rows a column has six values, and so two for each of three factors."""
+    rng = np.random.RandomState(seed)
+    complete = rng.randn(20, 3) @ rng.randn(3, 300) + 0.5 * rng.randn(20, 300)
+    missing = rng.random_sample(complete.shape) < 0.7
+    missing[0, missing.all(axis=0)] = False
+    X = np.where(missing, np.nan, complete)
+    filled = VAETransformer(3, max_iter=0).fit(X).impute(X)
+    of_means = np.nanmean(X, axis=0) - complete
+    errors = [np.mean(error[missing] ** 2) for error in (filled - complete, of_means)]
+    assert errors[0] < 0.45 * errors[1]
+
+
 def test_a_stream_that_begins_without_values_of_a_column_is_warned_of(gaps, quick):
     first = gaps.copy()
     first[:, 2] = np.nan

@@ -27,6 +27,11 @@ from skvae.machine import one_thread
 # chance. Their squared error is the geometric mean of the column's variance and its noise, and
 # so small where many values show a small noise.
 _PSEUDO_ROWS = 2.0
+# Loadings are estimated as if there were rows more in which the column is at its mean: one for
+# ten values, two for five, times the share that is missing and the share of the variance that
+# is noise. A column with few values would else follow the factors by chance, and be filled
+# worse than by its mean.
+_PSEUDO_ROWS_TIMES_VALUES = 10.0
 _MAX_ITERATIONS = 500
 # Elements of the statistics of a sample of rows: most iterations use the sample only.
 _SAMPLE_ELEMENTS = 2**22
@@ -237,17 +242,20 @@ class _Model:
     def maximize(self, statistics, shared, known, pool=None):
         """Return the model that is best for these statistics (the maximisation step)."""
         counts, rank = statistics.counts, self.loadings.shape[1]
-        codes = statistics.codes + np.where(counts > 0, 0.0, 1.0)[:, None, None] * np.eye(
-            rank + 1
-        )
-        solved = np.linalg.solve(codes, statistics.products[:, :, None])[:, :, 0]
-        # Zero but for rounding, and then the noise of a constant feature.
-        errors = np.maximum(statistics.squares - (solved * statistics.products).sum(axis=1), 0)
+        missing = 1 - counts / statistics.all_codes[-1, -1]
         variance = statistics.squares / np.maximum(counts, 1)
         # The variance around the mean of the values.
         variance = np.maximum(variance - np.square(_means(statistics)), 0)
+        unexplained = np.minimum(self.noise / np.maximum(variance, 1e-12), 1)
+        more = _PSEUDO_ROWS_TIMES_VALUES * missing * unexplained / np.maximum(counts, 1)
+        # The code of such a row has the covariance 1; the last element is that of the mean.
+        more = np.column_stack([np.tile(more, (rank, 1)).T, counts == 0])
+        codes = statistics.codes + more[:, :, None] * np.eye(rank + 1)
+        solved = np.linalg.solve(codes, statistics.products[:, :, None])[:, :, 0]
+        # Zero but for rounding, and then the noise of a constant feature.
+        errors = np.maximum(statistics.squares - (solved * statistics.products).sum(axis=1), 0)
         if not shared:
-            pseudo = _PSEUDO_ROWS * (1 - counts / statistics.all_codes[-1, -1])
+            pseudo = _PSEUDO_ROWS * missing
             expected = np.sqrt(variance * self.noise)
             noise = (errors + pseudo * expected) / np.maximum(counts + pseudo, 1e-9)
             noise = noise if pool is None else pool(noise)
