@@ -174,23 +174,31 @@ def is_forked():
 
 
 @contextmanager
-def one_thread():
-    """Compute on one thread, without changing the number that other threads use."""
+def one_thread(*, numpy=False):
+    """Compute on one thread, without changing the number that other threads use.
+
+    With `numpy` its products are computed on one thread too.
+    """
     before = torch.get_num_threads()
     with ExitStack() as stack:
+        if numpy:
+            stack.enter_context(_controller("blas").limit(limits=1))
         if is_forked():
             # Unlike that of OpenMP, this limit applies to MKL too if the parent has used it.
             stack.callback(torch.set_num_threads, before)
             torch.set_num_threads(1)
         elif before > 1:
-            stack.enter_context(_openmp().limit(limits=1))
+            stack.enter_context(_controller("openmp").limit(limits=1))
         yield
 
 
 @cache
-def _openmp():
-    """Return the controller of torch's OpenMP; cached, as it takes as long as some steps."""
-    return ThreadpoolController().select(user_api="openmp")
+def _controller(user_api):
+    """Return the controller of a kind of threads; cached, as it takes as long as some steps.
+
+    Those of torch are "openmp", and those of NumPy "blas".
+    """
+    return ThreadpoolController().select(user_api=user_api)
 
 
 def limit_threads(n_elements, n_products=0):

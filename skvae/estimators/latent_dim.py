@@ -7,6 +7,7 @@ from skvae.components import resolve
 from skvae.data.rows import open_rows
 from skvae.estimators.validation import fit_encoding, is_encoded, likelihood_for_columns
 from skvae.likelihoods import LIKELIHOODS
+from skvae.machine import one_thread
 from skvae.model.completion import Completion
 
 _CANDIDATES = (1, 2, 3, 5, 8, 12, 16, 24, 32)
@@ -45,12 +46,14 @@ def choose_latent_dim(estimator, X):
     rows = open_rows(X, units, torch.device("cpu"), likelihood.support)
     parts = torch.from_numpy(np.random.default_rng(_SEED).integers(_N_PARTS, size=X.shape))
     n_hidden = np.clip(_SAMPLED_CELLS // X.size, 1, _N_PARTS)
+    hidden = [parts == part for part in range(n_hidden)]
     best, least, n_worse = 1, np.inf, 0
     for latent_dim in (n for n in _CANDIDATES if n < max(2, X.shape[1])):
-        error, by_mean = sum(
-            _squared_errors(likelihood, units, rows, parts == part, latent_dim)
-            for part in range(n_hidden)
-        )
+        # The table is small.
+        with one_thread():
+            error, by_mean = sum(
+                _squared_errors(likelihood, units, rows, each, latent_dim) for each in hidden
+            )
         # A few extreme values, as of a pixel that is seldom on, are predicted by no number of
         # factors, and would decide alone.
         error = float(torch.minimum(error, by_mean).sum())

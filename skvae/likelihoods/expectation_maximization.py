@@ -36,6 +36,8 @@ _MAX_ITERATIONS = 500
 # Elements of the statistics of a sample of rows: most iterations use the sample only.
 _SAMPLE_ELEMENTS = 2**22
 _FULL_PASSES = 3
+# Elements of the statistics from which on more threads make the iteration faster.
+_SHARED_ELEMENTS = 2**21
 
 
 def linear_gaussian_of_observed(
@@ -68,8 +70,10 @@ def linear_gaussian_of_observed(
         A feature without any value has no loadings, and the noise 1.
     """
     # NumPy's threads are still busy waiting when torch needs its own: together they take ten
-    # times as long.
-    with one_thread():
+    # times as long. Its own make products of small tables no faster, and those on a busy
+    # machine wait for each other.
+    small = count_rows(rows) * (rows.shape[1] + (latent_dim + 1) ** 2) < _SHARED_ELEMENTS
+    with one_thread(numpy=small):
         model = _maximize_likelihood(rows, latent_dim, shared, known, transform, pool, tol)
     return model.to_linear_gaussian(latent_dim)
 

@@ -49,9 +49,11 @@ def mean_terms(setup, module, rows, eps):
     """
     module.eval()
     objective, parts = setup.objective, [torch.zeros(3, 0, device=rows.device)]
-    with limit_threads(rows.numel()):
+    head = module.decoder.head
+    # Not all that rows with gaps are prepared with: it is read only once.
+    with limit_threads(len(rows) * head.n_features):
         # Inputs can be wider than rows, as with indicators of categories.
-        for part in batches((len(rows), module.decoder.head.n_inputs)):
+        for part in batches((len(rows), head.n_inputs)):
             parts.append(objective.row_terms(module, rows[part], eps[:, part]))
     return setup.group.mean(torch.cat(parts, dim=-1)).tolist()
 

@@ -95,10 +95,10 @@ def train_epochs(
     for epoch in range(plan.epochs):
         if not module.training:
             module.train()
-        order = _shuffled(indices, generator)
-        batches = epoch_steps.batches(order.to(indexed_from(rows)))
         totals = 0
         with limit_threads(n_elements, n_products):
+            order = _shuffled(indices, generator)
+            batches = epoch_steps.batches(order.to(indexed_from(rows)))
             for done, batch in enumerate(batches, start=1):
                 n_own = batch.shape[-1]
                 # A rank of a group with fewer rows than steps has none in some of them.
