@@ -86,9 +86,22 @@ def test_missing_values_of_pandas_under_either_name(gaps):
         np.testing.assert_allclose(model.fit_transform(frame), imputer().fit_transform(gaps))
 
 
-def test_a_placeholder_other_than_nan_refuses_nan(gaps):
-    with pytest.raises(ValueError, match="contains NaN"):
-        imputer(missing_values=-1).fit(gaps)
+@pytest.mark.parametrize("placeholder", [-1, "?"])
+def test_a_placeholder_other_than_nan_refuses_nan(placeholder, gaps):
+    model = imputer(missing_values=placeholder)
+    for X in (gaps, gaps.tolist()):
+        with pytest.raises(ValueError, match=r"besides missing_values=.*, in feature 0, f"):
+            model.fit(X)
+    with pytest.raises(ValueError, match=r"besides missing_values=.*, in 'a', 'b'"):
+        model.fit(pd.DataFrame(gaps, columns=list("abcdef")))
+    nullable = pd.DataFrame({"a": pd.array([1, 2] * 5), "b": pd.array([True, None] * 5)})
+    with pytest.raises(ValueError, match=r"besides missing_values=.*, in 'b'"):
+        imputer(missing_values="?").fit(nullable)
+
+
+def test_a_string_does_not_stand_for_missing_numbers(gaps):
+    with pytest.raises(ValueError, match="missing_values='-1' is a string, but X has only num"):
+        imputer(missing_values="-1").fit(np.nan_to_num(gaps, nan=-1))
 
 
 def test_features_without_values_are_dropped_or_kept_as_0(gaps):
@@ -105,7 +118,7 @@ def test_features_without_values_are_dropped_or_kept_as_0(gaps):
     np.testing.assert_array_equal(drawing.transform(X)[:, 2], 0)
     X[3, 2] = 5.0
     assert kept.transform(X)[3:5, 2].tolist() == [5.0, 0.0]
-    with pytest.warns(UserWarning, match="without any value in fit have some now"):
+    with pytest.warns(UserWarning, match="have some now; they are dropped: x2"):
         dropped.transform(X)
 
 

@@ -75,10 +75,19 @@ def test_columns_without_values_are_dropped_whatever_their_kind(holes):
         model = imputer().fit(empty)
     assert list(model.transform(empty)) == ["age", "weight", "owner"]
     assert model.get_feature_names_out().tolist() == ["age", "weight", "owner"]
-    with pytest.warns(UserWarning, match="without any value in fit have some now"):
+    with pytest.warns(UserWarning, match="have some now; they are dropped: gain, job"):
         model.transform(holes)
     kept = imputer(keep_empty_features=True, sample_posterior=True)
     assert (kept.fit_transform(holes.assign(gain=np.nan))["gain"] == 0).all()
+
+
+def test_a_category_that_fit_did_not_see_is_indicated_as_missing(holes):
+    model = imputer(add_indicator=True).fit(holes)
+    unseen = holes.assign(job=pd.Categorical(["astronaut"] * len(holes)))
+    with pytest.warns(UserWarning, match="fit did not see: 'astronaut'"):
+        filled = model.transform(unseen)
+    assert filled["missingindicator_job"].all()
+    assert set(filled["job"]) <= set(holes["job"].dropna())
 
 
 @pytest.mark.filterwarnings("ignore:Features without any value are dropped")

@@ -161,3 +161,16 @@ def test_fit_needs_at_most_one_float32_copy_and_for_float32_rows_none():
     # Blocks and batches take some 70 MB, whatever the number of rows; a copy here is 120 MB.
     assert copies["float32"] < 0.8
     assert copies["float64"] < 1.8
+
+
+def test_rows_far_from_those_of_the_first_call_are_warned_of(quick):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((100, 3)) * [1, 1, 50] + [0, 0, 1000]
+    constant = X.copy()
+    constant[:, 2] = 5.0
+    model = quick().partial_fit(constant)
+    with pytest.warns(UserWarning, match=r"feature 2 of X .* most values are far"):
+        model.partial_fit(X)
+    # A few outliers are not.
+    constant[0, 2] = 1e4
+    model.partial_fit(constant)

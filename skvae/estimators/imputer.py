@@ -18,7 +18,13 @@ from skvae.data.columns import shortened
 from skvae.data.frames import append_columns, fill_missing
 from skvae.data.inputs import as_table
 from skvae.data.missing import masked_as_nan
-from skvae.estimators.imputer_rows import as_nan, has_other_kinds, is_nan, read_rows
+from skvae.estimators.imputer_rows import (
+    as_nan,
+    counts_as_missing,
+    has_other_kinds,
+    is_nan,
+    read_rows,
+)
 from skvae.estimators.latent_dim import choose_latent_dim
 from skvae.estimators.parameters import NestedParameters
 from skvae.estimators.state import restored_on_failure
@@ -193,7 +199,11 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         is_empty = missing.all(axis=0)
         kept = np.flatnonzero(self.keep_empty_features | ~is_empty)
         if is_empty.any() and not self.keep_empty_features:
-            self._warn_of_dropped(is_empty)
+            self._warn(
+                "Features without any value are dropped: {}. To keep them, filled with 0, use "
+                "keep_empty_features=True.",
+                is_empty,
+            )
         known = _safe_indexing(rows, kept, axis=1)
         vae = self._model(X, kept, is_mixed)
         if self.latent_dim == "auto":
@@ -213,15 +223,11 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         self.n_iter_ = vae.n_iter_
         return self
 
-    def _warn_of_dropped(self, is_empty):
-        names = _check_feature_names_in(self)
-        empty = shortened([str(name) for name in names[is_empty]])
-        warnings.warn(
-            f"Features without any value are dropped: {empty}. To keep them, filled with 0, "
-            "use keep_empty_features=True.",
-            UserWarning,
-            stacklevel=stacklevel_of_user(),
-        )
+    def _warn(self, message, is_meant):
+        """Warn of features; `message` has a place for their names."""
+        names = _check_feature_names_in(self)[is_meant]
+        message = message.format(shortened([str(name) for name in names]))
+        warnings.warn(message, UserWarning, stacklevel=stacklevel_of_user())
 
     def _model(self, X, kept, is_mixed):
         """Return the model for the columns that are kept."""
@@ -250,12 +256,15 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
         check_is_fitted(self)
         rows, missing = read_rows(self, masked_as_nan(as_table(X)), self._is_mixed, reset=False)
         known = _safe_indexing(rows, self._kept, axis=1)
-        if not np.delete(missing, self._kept, axis=1).all():
-            warnings.warn(
-                "Features without any value in fit have some now; they are dropped.",
-                UserWarning,
-                stacklevel=stacklevel_of_user(),
+        has_values = ~missing.all(axis=0)
+        has_values[self._kept] = False
+        if has_values.any():
+            self._warn(
+                "Features without any value in fit have some now; they are dropped: {}.",
+                has_values,
             )
+        if self._is_mixed:
+            missing[:, self._kept] |= counts_as_missing(self.vae_, known)
         filled = self.vae_.impute(
             known, sample=self.sample_posterior, random_state=self.random_state
         )

@@ -1,6 +1,9 @@
 """The rows that VAEImputer is given, and where their values are missing."""
 
+import warnings
+
 import numpy as np
+from scipy import sparse
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -8,7 +11,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skvae.data.columns import errors_name_columns
+from skvae.data.columns import column_labels, column_name, errors_name_columns, shortened
 from skvae.data.frames import missing_cells
 from skvae.estimators.validation import DTYPES, fit_encoding, is_encoded
 
@@ -45,6 +48,8 @@ def read_rows(imputer, X, is_mixed, *, reset):
         return X, missing_cells(X)
     placeholder = imputer.missing_values
     holds_nan = placeholder is None or is_nan(placeholder)
+    if not holds_nan:
+        _check_placeholder(X, placeholder, in_fit=reset)
     with errors_name_columns(X, "X"):
         rows = validate_data(
             imputer,
@@ -57,6 +62,34 @@ def read_rows(imputer, X, is_mixed, *, reset):
     if not holds_nan:
         rows = _with_nan(rows, placeholder)
     return rows, np.isnan(rows)
+
+
+def counts_as_missing(vae, X):
+    """Return where a fitted model finds no value in X, or a category that it has not seen."""
+    with warnings.catch_warnings():
+        # `impute` warns of them.
+        warnings.filterwarnings("ignore", "X has categories that fit did not see", UserWarning)
+        return np.isnan(vae._encoding.encode(X))
+
+
+def _check_placeholder(X, placeholder, in_fit):
+    """Raise ValueError if X has NaN besides a placeholder, or is of a kind without it."""
+    if np.ndim(X) != 2 or np.size(X) == 0 or sparse.issparse(X):
+        return
+    X = X if hasattr(X, "dtype") or hasattr(X, "columns") else np.array(X, dtype=object)
+    columns = np.flatnonzero(missing_cells(X).any(axis=0))
+    if len(columns):
+        names = column_labels(X)
+        listed = [column_name(j, None if names is None else list(names)) for j in columns]
+        raise ValueError(
+            f"X has NaN or None besides missing_values={placeholder!r}, in "
+            f"{shortened(listed)}: use one of them for all."
+        )
+    if in_fit and isinstance(placeholder, str) and np.asarray(X).dtype.kind in "biuf":
+        raise ValueError(
+            f"missing_values={placeholder!r} is a string, but X has only numbers: use "
+            "the number that stands for missing values."
+        )
 
 
 def _with_nan(rows, placeholder):

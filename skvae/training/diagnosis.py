@@ -35,7 +35,9 @@ _MOSTLY_THE_SAME = (
 def check_distance(X, units, feature_names, argument):
     """Raise ValueError for rows so far from those of the first fit that float32 overflows.
 
-    The message names the column that is farthest away, and its range.
+    The message names the column that is farthest away, and its range. For a column of which
+    most values are far it is a warning: their scale is that of the first fit, where the column
+    may have been constant or in other units.
     """
     distance = _distance(X, units)
     worst = int(np.argmax(distance))
@@ -45,6 +47,15 @@ def check_distance(X, units, feature_names, argument):
             f"fit: there its mean is {units.loc[worst]:.6g} and its scale "
             f"{units.scale[worst]:.6g}. Pass {argument} in the same units, remove outliers, "
             "or fit again with warm_start=False."
+        )
+    if distance[worst] > _FAR and _typical_distance(X, worst, units) > _FAR:
+        warnings.warn(
+            f"{_range(X, worst, feature_names, argument)}, and most values are far from "
+            f"those of the first fit: there its mean is {units.loc[worst]:.6g} and its scale "
+            f"{units.scale[worst]:.6g}, which the model keeps. Begin with rows in which each "
+            "column varies as it does later, in the same units.",
+            UserWarning,
+            stacklevel=stacklevel_of_user(),
         )
 
 
@@ -150,9 +161,20 @@ def _distance(X, units):
     return np.abs(ends).max(axis=0)
 
 
+def _typical_distance(X, column, units):
+    """Return the median of a column's absolute values in model units."""
+    # One column of a sparse matrix, as the block may not fit in memory.
+    values = dense(_sampled(X)[:, [column]]).astype(np.float64)
+    return _median(np.abs(values - units.loc[column]))[0] / units.scale[column]
+
+
+def _sampled(X):
+    return X[:: -(-X.shape[0] // _MEDIAN_ROWS)]
+
+
 def _outlyingness(X):
     """Return how far each column's extremes are from its median, in median deviations."""
-    some = dense(X[:: -(-X.shape[0] // _MEDIAN_ROWS)]).astype(np.float64)
+    some = dense(_sampled(X)).astype(np.float64)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         median = _median(some)
         deviation = _median(np.abs(some - median))
