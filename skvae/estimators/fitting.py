@@ -26,7 +26,7 @@ from skvae.model.architecture import Architecture, initialize
 from skvae.model.completion import Completion
 from skvae.model.modules import FittedModule
 from skvae.randomness import RandomStreams, random_generator
-from skvae.training.diagnosis import check_distance, likely_cause
+from skvae.training.diagnosis import check_distance, likely_cause, warn_of_distance
 from skvae.training.evaluation import mean_latent_kl
 from skvae.training.progress import CallbackTasks, is_search_candidate, progress_of
 from skvae.training.result import (
@@ -117,6 +117,7 @@ class Training:
         self.units = estimator._units if continues else self._units(X)
         if continues:
             check_distance(X, self.units, self.feature_names, "X")
+            warn_of_distance(X, self.units, self.feature_names)
         else:
             warn_of_empty_columns(self, X, one_pass)
             self.units = self.units.provisional() if one_pass else self.units

@@ -48,9 +48,9 @@ def read_rows(imputer, X, is_mixed, *, reset):
         return X, missing_cells(X)
     placeholder = imputer.missing_values
     holds_nan = placeholder is None or is_nan(placeholder)
-    if not holds_nan:
-        _check_placeholder(X, placeholder, in_fit=reset)
     with errors_name_columns(X, "X"):
+        if not holds_nan:
+            _check_placeholder(X, placeholder, in_fit=reset)
         rows = validate_data(
             imputer,
             X,

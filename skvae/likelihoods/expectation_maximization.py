@@ -251,10 +251,10 @@ class _Model:
         # The variance around the mean of the values.
         variance = np.maximum(variance - np.square(_means(statistics)), 0)
         unexplained = np.minimum(self.noise / np.maximum(variance, 1e-12), 1)
-        more = _PSEUDO_ROWS_TIMES_VALUES * missing * unexplained / np.maximum(counts, 1)
-        # The code of such a row has the covariance 1; the last element is that of the mean.
-        more = np.column_stack([np.tile(more, (rank, 1)).T, counts == 0])
-        codes = statistics.codes + more[:, :, None] * np.eye(rank + 1)
+        at_mean = _PSEUDO_ROWS_TIMES_VALUES * missing * unexplained / np.maximum(counts, 1)
+        # Their codes have the covariance 1; the last element is that of the mean.
+        diagonal = np.column_stack([np.tile(at_mean, (rank, 1)).T, counts == 0])
+        codes = statistics.codes + diagonal[:, :, None] * np.eye(rank + 1)
         solved = np.linalg.solve(codes, statistics.products[:, :, None])[:, :, 0]
         # Zero but for rounding, and then the noise of a constant feature.
         errors = np.maximum(statistics.squares - (solved * statistics.products).sum(axis=1), 0)

@@ -13,6 +13,8 @@ _FARTHEST = 1e15
 # A column, or a learning rate, above these is named as a likely cause.
 _FAR = 100.0
 _HIGH_RATE = 0.05
+# Columns whose typical distance is computed.
+_MOST_COMPARED = 10
 # A value at more standard deviations from the mean of its column is an outlier.
 _HEAVY_TAIL = 10.0
 _MEDIAN_ROWS = 4096
@@ -35,9 +37,7 @@ _MOSTLY_THE_SAME = (
 def check_distance(X, units, feature_names, argument):
     """Raise ValueError for rows so far from those of the first fit that float32 overflows.
 
-    The message names the column that is farthest away, and its range. For a column of which
-    most values are far it is a warning: their scale is that of the first fit, where the column
-    may have been constant or in other units.
+    The message names the column that is farthest away, and its range.
     """
     distance = _distance(X, units)
     worst = int(np.argmax(distance))
@@ -48,15 +48,26 @@ def check_distance(X, units, feature_names, argument):
             f"{units.scale[worst]:.6g}. Pass {argument} in the same units, remove outliers, "
             "or fit again with warm_start=False."
         )
-    if distance[worst] > _FAR and _typical_distance(X, worst, units) > _FAR:
-        warnings.warn(
-            f"{_range(X, worst, feature_names, argument)}, and most values are far from "
-            f"those of the first fit: there its mean is {units.loc[worst]:.6g} and its scale "
-            f"{units.scale[worst]:.6g}, which the model keeps. Begin with rows in which each "
-            "column varies as it does later, in the same units.",
-            UserWarning,
-            stacklevel=stacklevel_of_user(),
-        )
+
+
+def warn_of_distance(X, units, feature_names):
+    """Warn of a column of which most values are far from those of the first fit.
+
+    Its scale is still that of the first fit, where the column may have been constant.
+    """
+    distance = _distance(X, units)
+    farthest = (-distance).argsort()[:_MOST_COMPARED]
+    for column in farthest[distance[farthest] > _FAR]:
+        if _typical_distance(X, column, units) > _FAR:
+            warnings.warn(
+                f"{_range(X, column, feature_names, 'X')}, and most values are far from those "
+                f"of the first fit: there its mean is {units.loc[column]:.6g} and its scale "
+                f"{units.scale[column]:.6g}, which the model keeps. Begin with rows in which "
+                "each column varies as it does later, in the same units.",
+                UserWarning,
+                stacklevel=stacklevel_of_user(),
+            )
+            return
 
 
 def likely_cause(X, units, feature_names, likelihood, learning_rate):
