@@ -27,11 +27,11 @@ from skvae.machine import one_thread
 # chance. Their squared error is the geometric mean of the column's variance and its noise, and
 # so small where many values show a small noise.
 _PSEUDO_ROWS = 2.0
-# Loadings are estimated as if there were rows more in which the column is at its mean: one for
-# ten values, two for five, times the share that is missing and the share of the variance that
-# is noise. A column with few values would else follow the factors by chance, and be filled
-# worse than by its mean.
-_PSEUDO_ROWS_TIMES_VALUES = 10.0
+# Loadings are estimated as if there were rows more in which the column is at its mean: this
+# number divided by that of its values squared, times the share that is missing and the share of
+# the variance that is noise. A column with few values would else follow the factors by chance,
+# and be filled worse than by its mean; one with hundreds is not affected.
+_PSEUDO_ROWS_AT_MEAN = 80.0
 _MAX_ITERATIONS = 500
 # Elements of the statistics of a sample of rows: most iterations use the sample only.
 _SAMPLE_ELEMENTS = 2**22
@@ -251,7 +251,7 @@ class _Model:
         # The variance around the mean of the values.
         variance = np.maximum(variance - np.square(_means(statistics)), 0)
         unexplained = np.minimum(self.noise / np.maximum(variance, 1e-12), 1)
-        at_mean = _PSEUDO_ROWS_TIMES_VALUES * missing * unexplained / np.maximum(counts, 1)
+        at_mean = _PSEUDO_ROWS_AT_MEAN * missing * unexplained / np.maximum(counts, 1) ** 2
         # Their codes have the covariance 1; the last element is that of the mean.
         diagonal = np.column_stack([np.tile(at_mean, (rank, 1)).T, counts == 0])
         codes = statistics.codes + diagonal[:, :, None] * np.eye(rank + 1)
