@@ -7,7 +7,7 @@ from missing_cases import conditional_normal, linear_table, with_gaps
 
 from skvae import VAETransformer
 from skvae.likelihoods.factor_analysis import LinearGaussian
-from skvae.model.completion import Completion
+from skvae.model.completion import Completion, factor_of_inverse
 from skvae.model.modules import batch_modules
 from skvae.networks import MLP
 
@@ -118,3 +118,11 @@ def test_the_model_is_not_trained():
         torch.testing.assert_close(
             trained._fitted.module.completion.state_dict()[name], value, rtol=0, atol=0
         )
+
+
+def test_a_factor_of_the_inverse_is_triangular():
+    draws = torch.randn(5, 3, 3, dtype=torch.float64, generator=torch.Generator())
+    precision = draws @ draws.mT + torch.eye(3)
+    factor = factor_of_inverse(precision)
+    torch.testing.assert_close(factor @ factor.mT, torch.linalg.inv(precision))
+    torch.testing.assert_close(factor, factor.tril())

@@ -9,7 +9,6 @@ from sklearn.decomposition import PCA, FactorAnalysis
 import skvae.likelihoods.expectation_maximization as em
 from skvae.data.units import Units
 from skvae.likelihoods.expectation_maximization import (
-    factor_of_inverse,
     linear_gaussian_of_observed,
 )
 
@@ -151,11 +150,3 @@ def test_constant_and_identical_columns_are_no_trouble():
     model = linear_gaussian_of_observed(rows_in_model_units(X), 2)
     assert np.isfinite(model.loadings).all()
     assert (model.noise_variance > 0).all()
-
-
-def test_a_factor_of_the_inverse_is_triangular():
-    draws = torch.randn(5, 3, 3, dtype=torch.float64, generator=torch.Generator())
-    precision = draws @ draws.mT + torch.eye(3)
-    factor = factor_of_inverse(precision)
-    torch.testing.assert_close(factor @ factor.mT, torch.linalg.inv(precision))
-    torch.testing.assert_close(factor, factor.tril())

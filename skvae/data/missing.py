@@ -35,10 +35,6 @@ class IncompleteRows:
         """Return the rows with those of other rows (n, n_features) for missing values."""
         return torch.where(self.missing, values, self.values)
 
-    def select(self, rows):
-        """Return some of the rows."""
-        return IncompleteRows(*(part[rows] for part in vars(self).values()))
-
     def side_by_side(self):
         """Return all of it as one tensor (..., n, width), from which rows are taken at once."""
         own = self.values.masked_fill(self.missing, torch.nan)

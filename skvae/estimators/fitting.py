@@ -116,8 +116,8 @@ class Training:
         X = likelihood.check_support(X, self.feature_names)
         self.units = estimator._units if continues else self._units(X)
         if continues:
-            check_distance(X, self.units, self.feature_names, "X")
-            warn_of_distance(X, self.units, self.feature_names)
+            distance = check_distance(X, self.units, self.feature_names, "X")
+            warn_of_distance(X, distance, self.units, self.feature_names)
         else:
             warn_of_empty_columns(self, X, one_pass)
             self.units = self.units.provisional() if one_pass else self.units

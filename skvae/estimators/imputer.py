@@ -263,8 +263,6 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
                 "Features without any value in fit have some now; they are dropped: {}.",
                 has_values,
             )
-        if self._is_mixed:
-            missing[:, self._kept] |= counts_as_missing(self.vae_, known)
         filled = self.vae_.impute(
             known, sample=self.sample_posterior, random_state=self.random_state
         )
@@ -273,6 +271,8 @@ early_stopping, validation_fraction, n_iter_no_change, tol, device, precision, v
             filled = fill_missing(filled, of_empty, np.zeros(of_empty.shape))
         if self.indicator_ is None:
             return filled
+        if self._is_mixed:
+            missing[:, self._kept] |= counts_as_missing(self.vae_, known)
         names = self.get_feature_names_out()[known.shape[1] :]
         return append_columns(filled, names, self.indicator_.transform(as_nan(missing)))
 

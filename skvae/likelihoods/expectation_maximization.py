@@ -309,17 +309,3 @@ def _inverses(precision):
     inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
     log_determinant = 2 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
     return (inverse.mT @ inverse).numpy(), log_determinant.numpy()
-
-
-def factor_of_inverse(precision):
-    """Return the lower triangular `factor` with ``factor factor' = precision^-1``.
-
-    Parameters
-    ----------
-    precision : Tensor of shape (..., k, k)
-        Symmetric and positive definite.
-    """
-    # With the order of rows and columns reversed, the Cholesky factor is upper triangular.
-    flipped = torch.linalg.cholesky(precision.flip(-2, -1)).flip(-2, -1)
-    identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
-    return torch.linalg.solve_triangular(flipped, identity, upper=True).mT

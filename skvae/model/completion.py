@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from skvae.data.missing import IncompleteRows
-from skvae.likelihoods.expectation_maximization import factor_of_inverse
 from skvae.likelihoods.factor_analysis import LinearGaussian
 from skvae.model.objectives import quasi_random_normal
 
@@ -148,3 +147,17 @@ def _unrotated(loadings, noise_variance, mean):
     """Return a model whose codes are those of the decoder; only its parameters are used."""
     model = LinearGaussian.from_loadings(loadings, noise_variance, mean)
     return LinearGaussian(**{**vars(model), "loadings": loadings})
+
+
+def factor_of_inverse(precision):
+    """Return the lower triangular `factor` with ``factor factor' = precision^-1``.
+
+    Parameters
+    ----------
+    precision : Tensor of shape (..., k, k)
+        Symmetric and positive definite.
+    """
+    # With the order of rows and columns reversed, the Cholesky factor is upper triangular.
+    flipped = torch.linalg.cholesky(precision.flip(-2, -1)).flip(-2, -1)
+    identity = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    return torch.linalg.solve_triangular(flipped, identity, upper=True).mT

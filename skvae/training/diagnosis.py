@@ -37,7 +37,8 @@ _MOSTLY_THE_SAME = (
 def check_distance(X, units, feature_names, argument):
     """Raise ValueError for rows so far from those of the first fit that float32 overflows.
 
-    The message names the column that is farthest away, and its range.
+    The message names the column that is farthest away, and its range. Else return how far the
+    farthest value of each column is.
     """
     distance = _distance(X, units)
     worst = int(np.argmax(distance))
@@ -48,14 +49,15 @@ def check_distance(X, units, feature_names, argument):
             f"{units.scale[worst]:.6g}. Pass {argument} in the same units, remove outliers, "
             "or fit again with warm_start=False."
         )
+    return distance
 
 
-def warn_of_distance(X, units, feature_names):
+def warn_of_distance(X, distance, units, feature_names):
     """Warn of a column of which most values are far from those of the first fit.
 
     Its scale is still that of the first fit, where the column may have been constant.
+    `distance` is what `check_distance` returns.
     """
-    distance = _distance(X, units)
     farthest = (-distance).argsort()[:_MOST_COMPARED]
     for column in farthest[distance[farthest] > _FAR]:
         if _typical_distance(X, column, units) > _FAR:
